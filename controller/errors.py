@@ -70,7 +70,7 @@ class KubeNotFound(Lasting):
 
 
 class KubeRefused(Lasting):
-    """Any other refusal of the API server (400, 409 on create, 413, 422 ...); `status` is its code."""
+    """Any other refusal of the API server (400, 413, 422 ...); `status` is its code."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -78,7 +78,7 @@ class KubeRefused(Lasting):
 
 
 class MemgraphRefused(Lasting):
-    """Memgraph answered a statement with an error; `statement`, `code` and `message` are its own."""
+    """Memgraph answered with an error; `statement`, `code` and `message` are its own."""
 
     def __init__(self, statement: str, code: str, message: str) -> None:
         super().__init__(f"{statement}: {message} ({code})")

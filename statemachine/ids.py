@@ -57,7 +57,7 @@ class RowStatus(Enum):
 
 
 class Durability(Enum):
-    """What happens to writes when the sync replica is lost: go on (preferred) or stop (required)."""
+    """When the sync replica is lost, writes go on (preferred) or stop (required)."""
 
     PREFERRED = "preferred"
     REQUIRED = "required"
