@@ -6,7 +6,7 @@ are the same when they are equal, so nothing that changes from turn to turn belo
 
 from attrs import frozen
 
-from statemachine.ids import Incarnation, Instance, Mode, Term
+from statemachine.ids import Instance, Mode, Term
 
 
 @frozen
@@ -52,13 +52,12 @@ class Drop:
 @frozen
 class Mark:
     """Write the marker through the main: it goes through only if every STRICT_SYNC replica has all
-    before it. `replica` + `incarnation`: whose completeness it shall prove."""
+    before it. `names`: the rows whose completeness it shall prove; if one of them is not a ready
+    STRICT_SYNC row before, nothing is written."""
 
     main: Instance
     term: Term
-    replica: Instance | None = None
-    name: str = ""
-    incarnation: Incarnation | None = None
+    names: tuple[str, ...] = ()
 
 
 @frozen

@@ -167,6 +167,15 @@ class LeadershipChanged:
 
 
 @frozen
+class Folded:
+    """This process folded the ledger up to `seq`."""
+
+    at_s: float
+    seq: Seq
+    term: Term
+
+
+@frozen
 class Ticked:
     """Time has passed; nothing else happened."""
 
@@ -181,5 +190,6 @@ Observation = (
     | CommandStarted
     | CommandEnded
     | LeadershipChanged
+    | Folded
     | Ticked
 )

@@ -1,0 +1,97 @@
+"""Hard state: the cluster as folded from the ledger, and nothing else.
+
+Promise: two folds of the same events are equal. What a newcomer gets wrong: nothing in here was
+*seen*; it was decided. What is seen is in the view, and is lost at a restart.
+"""
+
+from attrs import frozen
+
+from statemachine.ids import Durability, Instance, Mode, Phase, Seq, Term
+
+
+@frozen
+class Registration:
+    """A name that the present main owes to one replica. Names carry a generation and are never
+    used twice (S8). `pod` is the replica's incarnation by the kubelet's word ("uid/restarts") when
+    the name was opened: another one later means that it restarted inside this epoch."""
+
+    name: str
+    instance: Instance
+    mode: Mode
+    address: str
+    pod: str = ""
+    is_joined: bool = False
+
+
+@frozen
+class Change:
+    """A change of main under way: exists while the phase is FAILOVER, and only then."""
+
+    cause: str
+    old_main: Instance | None
+    candidate: Instance
+    is_planned: bool = False  # a renewal: the candidate is the present main, and it is alive
+    needs_drain: bool = False  # the marker has to go through the old main before it is demoted
+    is_drained: bool = False
+    fence: str = ""  # "" until main_fenced, then its proof
+
+
+@frozen
+class Refused:
+    """An instance whose data the main of `term` does not accept (Error 3 or a foreign identity)."""
+
+    instance: Instance
+    term: Term
+    text: str
+    token: int = 0  # seq of the reset order; 0 = none
+
+
+@frozen
+class Cluster:
+    """The fold of the ledger up to `seq`."""
+
+    phase: Phase = Phase.BOOTSTRAP
+    seq: Seq = Seq(0)
+    term: Term = Term(0)
+    leader: str = ""
+    main: Instance | None = None
+    main_term: Term = Term(0)
+    """Term in which the main was given to clients: the route's term. A new leader alone does not
+    change it, so that it cuts nobody."""
+    is_fresh: bool = False
+    """The main was appointed over proven emptiness and was never promoted yet."""
+    rw_open: bool = False
+    """Whether clients may write when the phase allows it."""
+    is_main_lost: bool = False
+    """The main is gone and nobody else is safe: RW stays closed until it is back."""
+    rw_closed_seq: Seq = Seq(0)
+    """Seq of the last event that closed RW: what gateways must have acknowledged."""
+    sync: frozenset[Instance] = frozenset()
+    """The instances that each hold every acknowledged write, the main included (S3)."""
+    readers: frozenset[Instance] = frozenset()
+    storage_uuid: str = ""
+    """The first main's storage UUID, which every member takes over (S10)."""
+    generation: int = 0
+    registrations: tuple[Registration, ...] = ()
+    change: Change | None = None
+    durability: Durability = Durability.PREFERRED
+    refused: tuple[Refused, ...] = ()
+    verdict: str = ""  # of the last change of main: may acknowledged writes be missing?
+    noted: frozenset[str] = frozenset()  # refusals in the ledger since the last change of phase
+
+    def registration_of(self, instance: Instance) -> Registration | None:
+        """The present registration of this replica, if there is one."""
+        return next((r for r in self.registrations if r.instance == instance), None)
+
+    def registration(self, name: str) -> Registration | None:
+        """The present registration under this name, if there is one."""
+        return next((r for r in self.registrations if r.name == name), None)
+
+    def refusal_of(self, instance: Instance) -> Refused | None:
+        """Why the main does not accept this instance's data, if so."""
+        return next((r for r in self.refused if r.instance == instance), None)
+
+    @property
+    def sync_replicas(self) -> frozenset[Instance]:
+        """The sync set without the main."""
+        return self.sync - {self.main} if self.main else self.sync

@@ -1,0 +1,186 @@
+"""Events as lines of JSON, in reading order, and back. One line is one key of the ConfigMap.
+
+What is written once is read for ever: `VERSION` grows when a field changes its meaning, and the
+reader keeps the older forms. Lines are ASCII without control characters, for kubectl quotes or
+refuses anything else (a raw 0x7f makes it fail), and end in a newline, so that it prints them
+unfolded.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+from attrs import asdict, fields, frozen
+
+from statemachine.cluster import Registration
+from statemachine.events import BY_TRIGGER, Event, Payload, payload_fields
+from statemachine.ids import Durability, Instance, Mode, Phase, Seq, Term
+
+VERSION = 1
+LINE_BYTES_MAX = 16_384  # a line is a few hundred bytes; facts are cut long before this
+
+
+class LedgerCorrupt(Exception):
+    """A history that we did not write like this. Keep the last verified state and route, say so
+    loudly; the leader restores the verified copy."""
+
+
+@frozen
+class Entry:
+    """One entry of the ledger: the event, and what makes it evidence. `main`, `sync`, `readers`
+    and `term` are those *after* the event, repeated for the reader and checked against the fold."""
+
+    seq: Seq
+    at: str  # UTC, ISO 8601 with milliseconds; for people, no decision looks at it
+    event: Event
+    main: Instance | None
+    sync: tuple[Instance, ...]
+    readers: tuple[Instance, ...]
+    term: Term
+    by: str
+    id: str
+    prev: str
+
+
+def key_of(seq: int) -> str:
+    """The ConfigMap key of an entry: zero-padded, so that sort order is the order of events."""
+    return f"{seq:08d}"
+
+
+def encode(entry: Entry) -> str:
+    """The entry as one line, newline included.
+
+    Raises ValueError for a line above LINE_BYTES_MAX.
+    """
+    event = entry.event
+    data = {name: _plain(getattr(event.payload, name)) for name in payload_fields(event.payload)}
+    document = {
+        "seq": entry.seq,
+        "at": entry.at,
+        "from": event.source.value,
+        "on": event.trigger,
+        "to": event.dest.value,
+        "why": event.why,
+        "main": entry.main,
+        "sync": sorted(entry.sync),
+        "readers": sorted(entry.readers),
+        "term": entry.term,
+        "data": data,
+        "facts": dict(event.facts),
+        "by": entry.by,
+        "id": entry.id,
+        "v": VERSION,
+        "prev": entry.prev,
+    }
+    line = json.dumps(document, ensure_ascii=True, separators=(",", ":"))
+    line = line.replace("\x7f", "\\u007f") + "\n"
+    if len(line) > LINE_BYTES_MAX:
+        raise ValueError(f"an event of {len(line)} bytes is above {LINE_BYTES_MAX}")
+    return line
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Enum():
+            return value.value
+        case frozenset():
+            return sorted(value)
+        case tuple():
+            return [_plain(v) for v in value]
+        case Registration():
+            return {k: _plain(v) for k, v in asdict(value).items()}
+        case _:
+            return value
+
+
+def decode(line: str) -> Entry:
+    """The entry of one line.
+
+    Raises:
+        LedgerCorrupt: not JSON, a field missing or of the wrong kind, an unknown trigger, or a
+            version that this program does not know (a newer one wrote it: upgrade).
+    """
+    if len(line) > LINE_BYTES_MAX:
+        raise LedgerCorrupt(f"a line of {len(line)} bytes is above {LINE_BYTES_MAX}")
+    try:
+        document = json.loads(line)
+    except ValueError as error:
+        raise LedgerCorrupt(f"not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise LedgerCorrupt("not a JSON object")
+    if document.get("v") != VERSION:
+        raise LedgerCorrupt(f"version {document.get('v')!r} of an entry is not known here")
+    try:
+        return _entry(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LedgerCorrupt(f"entry {document.get('seq')!r}: {error!r}") from error
+
+
+def _entry(document: Mapping[str, Any]) -> Entry:
+    kind = BY_TRIGGER[document["on"]]
+    event = Event(
+        payload=_payload(kind, document["data"]),
+        source=Phase(document["from"]),
+        dest=Phase(document["to"]),
+        why=_text(document["why"]),
+        facts=tuple((_text(k), _text(v)) for k, v in document["facts"].items()),
+    )
+    main = document["main"]
+    return Entry(
+        seq=Seq(_number(document["seq"])),
+        at=_text(document["at"]),
+        event=event,
+        main=None if main is None else Instance(_text(main)),
+        sync=tuple(Instance(_text(i)) for i in document["sync"]),
+        readers=tuple(Instance(_text(i)) for i in document["readers"]),
+        term=Term(_number(document["term"])),
+        by=_text(document["by"]),
+        id=_text(document["id"]),
+        prev=_text(document["prev"]),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is no whole number")
+    return value
+
+
+def _instances(value: Any) -> frozenset[Instance]:
+    return frozenset(Instance(_text(v)) for v in value)
+
+
+def _registrations(value: Any) -> tuple[Registration, ...]:
+    names = {f.name for f in fields(Registration)}
+    return tuple(
+        Registration(**{k: Mode(v) if k == "mode" else v for k, v in r.items() if k in names})
+        for r in value
+    )
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "mode": Mode,
+    "durability": Durability,
+    "sync": _instances,
+    "readers": _instances,
+    "registrations": _registrations,
+    "needs_drain": _flag,
+    "candidate": lambda v: None if v is None else _text(v),
+}
+
+
+def _payload(kind: type[Payload], data: Mapping[str, Any]) -> Payload:
+    return kind(**{name: _READERS.get(name, _text)(data[name]) for name in payload_fields(kind)})

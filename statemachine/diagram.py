@@ -1,0 +1,69 @@
+"""The state diagram, drawn from the rule table by `transitions`: for the docs and for audits."""
+
+from typing import Any, Literal
+
+from transitions.extensions import GraphMachine
+
+from statemachine.ids import Phase
+from statemachine.rules import RULES, transition_rows
+
+
+class _Model:
+    """What a diagram is drawn of; it has no behaviour."""
+
+    get_graph: Any
+
+
+def mermaid() -> str:
+    """The table as a Mermaid state diagram, byte-identical from run to run."""
+    return _draw("mermaid")
+
+
+def _draw(engine: Literal["mermaid", "graphviz"]) -> str:
+    model = _Model()
+    GraphMachine(
+        model=model,
+        states=[phase.value for phase in Phase],
+        initial=Phase.BOOTSTRAP.value,
+        transitions=[_row(row) for row in transition_rows()],
+        auto_transitions=False,
+        graph_engine=engine,
+        title="memgraph-controller",
+    )
+    return str(model.get_graph().draw(None)).strip() + "\n"
+
+
+def _row(row: dict[str, object]) -> dict[str, object]:
+    source, dest = row["source"], row["dest"]
+    assert isinstance(source, Phase)
+    assert isinstance(dest, Phase)
+    return {"trigger": row["trigger"], "source": source.value, "dest": dest.value}
+
+
+def dot() -> str:
+    """The table in Graphviz' DOT language; guards stand under their trigger."""
+    lines = ["digraph memgraph_controller {", "  rankdir=LR;", "  node [shape=box, style=rounded];"]
+    lines += [f'  "{phase.value}";' for phase in Phase]
+    for rule in RULES:
+        guards = "".join(f"\\n[{guard.__name__}]" for guard in rule.guards)
+        lines += [
+            f'  "{source.value}" -> "{rule.target(source).value}" [label="{rule.trigger}{guards}"];'
+            for source in rule.sources
+        ]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def table() -> str:
+    """The table in Markdown, one row a rule."""
+    head = "| trigger | from | to | guards | |\n|---|---|---|---|---|\n"
+    rows = []
+    for rule in RULES:
+        sources = (
+            "any"
+            if len(rule.sources) == len(Phase)
+            else ", ".join(source.value for source in rule.sources)
+        )
+        guards = ", ".join(guard.__name__ for guard in rule.guards)
+        dest = rule.dest.value if rule.dest else "same"
+        rows.append(f"| `{rule.trigger}` | {sources} | {dest} | {guards} | {rule.note} |\n")
+    return head + "".join(rows)

@@ -1,0 +1,259 @@
+"""evolve(cluster, event) -> cluster. Checks edges, folds, then checks the invariants.
+
+Guards are not asked again: the facts were true then. The same events fold to the same cluster for
+ever, so a change in here needs a new version in the codec or must leave old folds as they were.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import evolve as change
+
+from statemachine import events as e
+from statemachine.cluster import Change, Cluster, Refused, Registration
+from statemachine.events import Event
+from statemachine.ids import Durability, Phase, Seq, Term
+from statemachine.invariants import check
+from statemachine.rules import IllegalTransition, edge_exists
+
+
+def evolve(cluster: Cluster, event: Event) -> Cluster:
+    """The cluster after `event`, which is entry `cluster.seq + 1` of the ledger.
+
+    Raises:
+        IllegalTransition: the table has no such row. A bug, or a broken history.
+        InvariantViolated: a safety rule does not hold afterwards. Open no route; let people look.
+    """
+    if event.source is not cluster.phase:
+        raise IllegalTransition(
+            f"{event.trigger} was decided in {event.source.value}, the phase is "
+            f"{cluster.phase.value}"
+        )
+    if not edge_exists(event.trigger, event.source, event.dest):
+        raise IllegalTransition(
+            f"no rule leads from {event.source.value} to {event.dest.value} by {event.trigger}"
+        )
+    seq = Seq(cluster.seq + 1)
+    after = FOLDS[type(event.payload)](change(cluster, seq=seq), event.payload)
+    noted = after.noted if event.dest is cluster.phase else frozenset[str]()
+    after = change(after, phase=event.dest, noted=noted)
+    check(cluster, event, after)
+    return after
+
+
+def _next_term(cluster: Cluster) -> Term:
+    return Term(cluster.term + 1)
+
+
+def _leader_elected(c: Cluster, p: e.LeaderElected) -> Cluster:
+    return change(c, term=_next_term(c), leader=p.leader)
+
+
+def _main_appointed(c: Cluster, p: e.MainAppointed) -> Cluster:
+    term = _next_term(c)
+    return change(
+        c,
+        term=term,
+        main=p.main,
+        main_term=term,
+        is_fresh=True,
+        rw_open=False,
+        rw_closed_seq=c.seq,
+        sync=frozenset({p.main}),
+        storage_uuid=p.storage_uuid,
+    )
+
+
+def _cluster_adopted(c: Cluster, p: e.ClusterAdopted) -> Cluster:
+    term = _next_term(c)
+    return change(
+        c,
+        term=term,
+        main=p.main,
+        main_term=term,
+        rw_open=True,
+        sync=frozenset({p.main}),
+        storage_uuid=p.storage_uuid,
+        registrations=p.registrations,
+    )
+
+
+def _noted(c: Cluster, note: str) -> Cluster:
+    return change(c, noted=c.noted | {note})
+
+
+def _bootstrap_refused(c: Cluster, p: e.BootstrapRefused) -> Cluster:
+    return _noted(c, f"bootstrap_refused: {p.reason}")
+
+
+def _decision_refused(c: Cluster, p: e.DecisionRefused) -> Cluster:
+    return _noted(c, refusal_key(p.trigger, p.candidate, p.guard))
+
+
+def refusal_key(trigger: str, candidate: str, guard: str) -> str:
+    """Under which a refusal counts as the same one again."""
+    return f"{trigger}/{candidate}/{guard}"
+
+
+def _registration_opened(c: Cluster, p: e.RegistrationOpened) -> Cluster:
+    opened = Registration(p.name, p.instance, p.mode, p.address, p.pod)
+    return change(c, generation=c.generation + 1, registrations=(*c.registrations, opened))
+
+
+def _registration_retired(c: Cluster, p: e.RegistrationRetired) -> Cluster:
+    return change(c, registrations=tuple(r for r in c.registrations if r.name != p.name))
+
+
+def _sync_joined(c: Cluster, p: e.SyncJoined) -> Cluster:
+    return _with_sync(change(c, rw_open=True), c.sync | {p.instance})
+
+
+def _with_sync(c: Cluster, sync: frozenset[Any]) -> Cluster:
+    joined = tuple(
+        change(r, is_joined=r.instance in sync and r.instance != c.main) for r in c.registrations
+    )
+    return change(c, sync=sync, registrations=joined)
+
+
+def _sync_lost(c: Cluster, p: e.SyncLost) -> Cluster:
+    after = _with_sync(c, c.sync - {p.instance})
+    return _closed(after) if c.durability is Durability.REQUIRED else after
+
+
+def _closed(c: Cluster) -> Cluster:
+    """RW closed by the entry being folded: gateways have to acknowledge it."""
+    return change(c, rw_open=False, rw_closed_seq=c.seq)
+
+
+def _main_lost(c: Cluster, p: e.MainLost) -> Cluster:
+    closed = change(_closed(c), term=_next_term(c))
+    if p.candidate is None:
+        return change(closed, is_main_lost=True)
+    moved = Change(cause=p.cause, old_main=c.main, candidate=p.candidate)
+    return change(closed, change=moved, readers=c.readers - {p.candidate})
+
+
+def _renewal_started(c: Cluster, p: e.RenewalStarted) -> Cluster:
+    assert c.main is not None, "rows that lead here start where there is a main"
+    moved = Change(
+        cause=p.cause,
+        old_main=c.main,
+        candidate=c.main,
+        is_planned=True,
+        needs_drain=p.needs_drain,
+    )
+    return change(_closed(c), term=_next_term(c), change=moved)
+
+
+def _edit_change(c: Cluster, **edits: Any) -> Cluster:
+    if c.change is None:
+        raise IllegalTransition("FAILOVER without a change of main under way")
+    return change(c, change=change(c.change, **edits))
+
+
+def _drained(c: Cluster, p: e.Drained) -> Cluster:
+    return _edit_change(c, is_drained=True)
+
+
+def _drain_abandoned(c: Cluster, p: e.DrainAbandoned) -> Cluster:
+    return _edit_change(c, needs_drain=False, cause=p.cause)
+
+
+def _main_fenced(c: Cluster, p: e.MainFenced) -> Cluster:
+    # every name dies here: the old main was demoted or is fenced, and a promotion starts with none
+    return change(_edit_change(c, fence=p.proof), registrations=())
+
+
+def _candidate_lost(c: Cluster, p: e.CandidateLost) -> Cluster:
+    after = change(
+        c,
+        term=_next_term(c),
+        readers=c.readers - {p.candidate},
+        registrations=() if c.change and c.change.fence else c.registrations,
+    )
+    return _edit_change(after, candidate=p.candidate, needs_drain=False, fence="", cause=p.cause)
+
+
+def _main_promoted(c: Cluster, p: e.MainPromoted) -> Cluster:
+    sync = p.sync | {p.main}
+    alone_and_required = len(sync) == 1 and c.durability is Durability.REQUIRED
+    after = change(
+        c,
+        main=p.main,
+        main_term=c.term,
+        is_fresh=False,
+        is_main_lost=False,
+        rw_open=not alone_and_required,
+        readers=c.readers - {p.main},
+        change=None,
+        refused=(),
+        verdict=p.verdict,
+    )
+    return _with_sync(after, sync)
+
+
+def _main_returned(c: Cluster, p: e.MainReturned) -> Cluster:
+    term = _next_term(c)
+    return change(c, term=term, main_term=term, rw_open=True, is_main_lost=False)
+
+
+def _readers_changed(c: Cluster, p: e.ReadersChanged) -> Cluster:
+    return change(c, readers=p.readers)
+
+
+def _instance_refused(c: Cluster, p: e.InstanceRefused) -> Cluster:
+    others = tuple(r for r in c.refused if r.instance != p.instance)
+    names = tuple(r for r in c.registrations if r.name != p.name)
+    refused = Refused(p.instance, c.term, p.text)
+    return change(c, refused=(*others, refused), registrations=names)
+
+
+def _reset_ordered(c: Cluster, p: e.ResetOrdered) -> Cluster:
+    ordered = tuple(
+        change(r, token=int(c.seq), term=c.term) if r.instance == p.instance else r
+        for r in c.refused
+    )
+    return change(c, refused=ordered)
+
+
+def _reset_cancelled(c: Cluster, p: e.ResetCancelled) -> Cluster:
+    kept = tuple(change(r, token=0) if r.instance == p.instance else r for r in c.refused)
+    return change(c, refused=kept)
+
+
+def _reset_done(c: Cluster, p: e.ResetDone) -> Cluster:
+    return change(c, refused=tuple(r for r in c.refused if r.instance != p.instance))
+
+
+def _policy_changed(c: Cluster, p: e.PolicyChanged) -> Cluster:
+    return change(c, durability=p.durability)
+
+
+FOLDS: dict[type, Callable[[Cluster, Any], Cluster]] = {
+    e.LeaderElected: _leader_elected,
+    e.MainAppointed: _main_appointed,
+    e.ClusterAdopted: _cluster_adopted,
+    e.BootstrapRefused: _bootstrap_refused,
+    e.DecisionRefused: _decision_refused,
+    e.RegistrationOpened: _registration_opened,
+    e.RegistrationRetired: _registration_retired,
+    e.SyncJoined: _sync_joined,
+    e.SyncLost: _sync_lost,
+    e.MainLost: _main_lost,
+    e.RenewalStarted: _renewal_started,
+    e.Drained: _drained,
+    e.DrainAbandoned: _drain_abandoned,
+    e.MainFenced: _main_fenced,
+    e.CandidateLost: _candidate_lost,
+    e.MainPromoted: _main_promoted,
+    e.MainReturned: _main_returned,
+    e.ReadersChanged: _readers_changed,
+    e.InstanceRefused: _instance_refused,
+    e.ResetOrdered: _reset_ordered,
+    e.ResetCancelled: _reset_cancelled,
+    e.ResetDone: _reset_done,
+    e.PolicyChanged: _policy_changed,
+}
+
+EMPTY = Cluster()
+assert EMPTY.phase is Phase.BOOTSTRAP

@@ -1,0 +1,215 @@
+"""observe(view, observation) -> view. Only remembers; decides nothing.
+
+What a newcomer gets wrong: an observation may come late or twice, so each branch keeps the newer
+of two facts by the time when the question was *asked*.
+"""
+
+from collections.abc import Callable
+from typing import Any, assert_never
+
+from attrs import evolve as change
+
+from statemachine.commands import (
+    Demote,
+    Mark,
+    Promote,
+    Register,
+    Restart,
+    WriteResetToken,
+)
+from statemachine.ids import Instance, Role, RowStatus, Seq
+from statemachine.observations import (
+    CommandEnded,
+    CommandStarted,
+    Folded,
+    GatewaysListed,
+    LeadershipChanged,
+    Observation,
+    Outcome,
+    PodFacts,
+    PodsListed,
+    ProbeAnswered,
+    ProbeFailed,
+    Ticked,
+)
+from statemachine.view import (
+    GatewayView,
+    InstanceView,
+    Marker,
+    Promotion,
+    RefusedRegistration,
+    Unsettled,
+    View,
+)
+
+REFUSED_REGISTRATIONS_MAX = 32  # names are never reused; only the newest can still matter
+
+
+def observe(view: View, seen: Observation) -> View:
+    """The view after this observation; its clock never goes back."""
+    view = change(view, now_s=max(view.now_s, seen.at_s))
+    match seen:
+        case ProbeAnswered():
+            return _with(view, seen.instance, lambda i: _answered(i, seen))
+        case ProbeFailed():
+            return _with(view, seen.instance, lambda i: _failed(i, seen))
+        case PodsListed():
+            return _pods_listed(view, seen)
+        case GatewaysListed():
+            return _gateways_listed(view, seen)
+        case CommandStarted():
+            return _command_started(view, seen)
+        case CommandEnded():
+            return _command_ended(view, seen)
+        case LeadershipChanged():
+            return change(view, identity=seen.identity, reign_since_s=seen.at_s)
+        case Folded():
+            since_s = view.term_since_s if seen.term == view.term else seen.at_s
+            return change(view, term=seen.term, term_since_s=since_s)
+        case Ticked():
+            return view
+        case _:
+            assert_never(seen)
+
+
+def _with(view: View, instance: Instance, edit: Callable[[InstanceView], InstanceView]) -> View:
+    edited = edit(view.instance(instance))
+    others = tuple(i for i in view.instances if i.instance != instance)
+    return change(view, instances=tuple(sorted((*others, edited), key=lambda i: i.instance)))
+
+
+def _answered(seen: InstanceView, answer: ProbeAnswered) -> InstanceView:
+    if seen.answer is not None and answer.asked_at_s < seen.answer.asked_at_s:
+        return seen
+    before = dict(seen.unready_since_s)
+    unready = tuple(
+        (row.name, before.get(row.name, answer.at_s))
+        for row in answer.rows or ()
+        if row.status not in (RowStatus.READY, RowStatus.REPLICATING)
+    )
+    is_replica = answer.role is Role.REPLICA
+    return change(
+        seen,
+        answer=answer,
+        failing_since_s=None,
+        failure=None,
+        failure_text="",
+        unready_since_s=unready,
+        seen_replica_at_s=answer.at_s if is_replica else seen.seen_replica_at_s,
+    )
+
+
+def _failed(seen: InstanceView, failed: ProbeFailed) -> InstanceView:
+    if seen.answer is not None and failed.asked_at_s < seen.answer.asked_at_s:
+        return seen
+    since = seen.failing_since_s if seen.failing_since_s is not None else failed.asked_at_s
+    return change(seen, failing_since_s=since, failure=failed.failure, failure_text=failed.text)
+
+
+def _pods_listed(view: View, listed: PodsListed) -> View:
+    pods = {Instance(p.name): p for p in listed.instances}
+    names = sorted({*pods, *(i.instance for i in view.instances)})
+    instances = tuple(_with_pod(view.instance(Instance(n)), pods.get(Instance(n))) for n in names)
+    return change(view, instances=instances, controllers=listed.controllers, pods_known=True)
+
+
+def _with_pod(seen: InstanceView, pod: PodFacts | None) -> InstanceView:
+    now = change(seen, pod=pod)
+    ended = seen.unsettled is not None and now.pod_incarnation != seen.unsettled.pod
+    return change(now, unsettled=None) if ended else now
+
+
+def _gateways_listed(view: View, listed: GatewaysListed) -> View:
+    known = {g.facts.pod: g for g in view.gateways}
+    now = {}
+    for facts in listed.gateways:
+        old = known.get(facts.pod)
+        same = old is not None and old.facts.stamp == facts.stamp and not old.is_deleted
+        at = old.changed_at_s if old is not None and same else listed.at_s
+        now[facts.pod] = GatewayView(facts, at)
+    for pod, old in known.items():
+        if pod not in now and not _is_long_gone(view, old):
+            now[pod] = change(old, is_deleted=True)
+    first = view.gateways_first_read_s
+    return change(
+        view,
+        gateways=tuple(now[pod] for pod in sorted(now)),
+        gateways_first_read_s=listed.at_s if first is None else first,
+        gateways_read_after=max(view.gateways_read_after, listed.quorum_after_seq or Seq(0)),
+    )
+
+
+def _is_long_gone(view: View, gateway: GatewayView) -> bool:
+    """A gateway whose Lease vanished is remembered until it has surely closed by itself."""
+    return (
+        gateway.is_deleted and view.now_s - gateway.changed_at_s > 2 * view.policy.gateway_barrier_s
+    )
+
+
+def _command_started(view: View, started: CommandStarted) -> View:
+    if isinstance(started.command, Register):
+        return change(view, registering_since_s=started.at_s)
+    if isinstance(started.command, Mark):
+        known = ((i.instance, i.answer.incarnation) for i in view.instances if i.answer)
+        return change(view, marking=tuple(known))
+    return view
+
+
+def _command_ended(view: View, ended: CommandEnded) -> View:
+    command = ended.command
+    match command:
+        case Demote() | Promote():
+            return _with(view, command.instance, lambda i: _role_command_ended(i, ended))
+        case Register():
+            return _register_ended(view, command, ended)
+        case Mark():
+            return _with(view, command.main, lambda i: _marked(view, i, command, ended))
+        case WriteResetToken() | Restart():
+            return _with(view, command.instance, lambda i: _reset_step_ended(i, ended))
+        case _:
+            target: Any = getattr(command, "main", None)
+            return _touch(view, target, ended.at_s) if target else view
+
+
+def _touch(view: View, instance: Instance, at_s: float) -> View:
+    return _with(view, instance, lambda i: change(i, touched_at_s=at_s))
+
+
+def _role_command_ended(seen: InstanceView, ended: CommandEnded) -> InstanceView:
+    seen = change(seen, touched_at_s=ended.at_s)
+    if ended.outcome is Outcome.UNKNOWN:
+        return change(seen, unsettled=Unsettled(ended.at_s, seen.pod_incarnation), promotion=None)
+    if ended.outcome is Outcome.DONE and isinstance(ended.command, Promote):
+        assert ended.incarnation is not None, "the executor reports where it was carried out"
+        done = Promotion(ended.command.term, ended.incarnation, ended.at_s)
+        return change(seen, promotion=done)
+    return change(seen, promotion=None) if isinstance(ended.command, Demote) else seen
+
+
+def _register_ended(view: View, command: Register, ended: CommandEnded) -> View:
+    view = change(_touch(view, command.main, ended.at_s), registering_since_s=None)
+    already_there = ended.code == 1  # our own earlier attempt: names are never used twice
+    if ended.outcome is not Outcome.REFUSED or already_there:
+        return view
+    refused = RefusedRegistration(command.name, ended.code, ended.text)
+    kept = (*view.refused_registrations, refused)[-REFUSED_REGISTRATIONS_MAX:]
+    return change(view, refused_registrations=kept)
+
+
+def _marked(view: View, seen: InstanceView, command: Mark, ended: CommandEnded) -> InstanceView:
+    if ended.outcome is not Outcome.DONE:
+        return seen
+    marker = Marker(command.term, ended.started_at_s, ended.at_s, ended.carried, view.marking)
+    return change(seen, marker=marker)
+
+
+def _reset_step_ended(seen: InstanceView, ended: CommandEnded) -> InstanceView:
+    if ended.outcome is not Outcome.DONE:
+        return seen
+    match ended.command:
+        case WriteResetToken(token=token):
+            return change(seen, token_written=token)
+        case Restart(token=token):
+            return change(seen, restarted_for=token, reset_at_s=ended.at_s)
+        case _:
+            return seen

@@ -1,0 +1,170 @@
+"""plan(cluster, view) -> the commands owed to the outside, computed from state on every turn.
+
+A lost reply or a restart costs a moment, not the cluster: what is still owed is owed again. What a
+newcomer gets wrong: a command is owed because of what *is* (the ledger says candidate, the probe
+says REPLICA), never because something just happened.
+"""
+
+from collections.abc import Iterator
+
+from statemachine import facts as f
+from statemachine.cluster import Cluster, Registration
+from statemachine.commands import (
+    Command,
+    Demote,
+    Drop,
+    EndIncarnation,
+    ListGateways,
+    Mark,
+    Promote,
+    Register,
+    Restart,
+    WithdrawResetToken,
+    WriteResetToken,
+)
+from statemachine.facts import Situation
+from statemachine.guards import gateways_have_cut, marker_went_through
+from statemachine.ids import Instance, Phase, Role
+from statemachine.upkeep import serving_main
+from statemachine.view import View
+
+UNSETTLED_S = 5.0  # a reply that is not there by then will not come; end that incarnation (S9)
+
+
+def plan(cluster: Cluster, view: View) -> tuple[Command, ...]:
+    """Everything owed now; nothing while this process does not lead, or before its barrier."""
+    if not view.identity or cluster.leader != view.identity:
+        return ()
+    return tuple(_owed(cluster, view))
+
+
+def _owed(cluster: Cluster, view: View) -> Iterator[Command]:
+    yield from _settle(cluster, view)
+    if cluster.phase is Phase.BOOTSTRAP:
+        return
+    if cluster.phase is Phase.FAILOVER or cluster.is_fresh:
+        yield from _change_main(cluster, view)
+    yield from _demote_strays(cluster, view)
+    main = serving_main(cluster, view)
+    if main is not None and f.rows_are_current(view, main):
+        yield from _registrations(cluster, view, main)
+    yield from _resets(cluster, view)
+
+
+def _settle(cluster: Cluster, view: View) -> Iterator[Command]:
+    """Role commands whose outcome stays unknown: end the process that they were sent to."""
+    for seen in view.instances:
+        if seen.unsettled is None or seen.pod is None or seen.pod.deleting:
+            continue
+        if view.now_s - seen.unsettled.since_s >= UNSETTLED_S:
+            yield EndIncarnation(seen.instance, seen.pod.uid, cluster.term)
+
+
+def _change_main(cluster: Cluster, view: View) -> Iterator[Command]:
+    """Cut, drain, demote the old main, promote the candidate: in this order, each after the
+    event that allows it is in the ledger (S1, S4, S5)."""
+    change = cluster.change
+    candidate = change.candidate if change else cluster.main
+    if candidate is None:
+        return
+    if view.gateways_read_after < cluster.rw_closed_seq:
+        yield ListGateways(cluster.rw_closed_seq, cluster.term)
+        return
+    situation = Situation(cluster, view, candidate)
+    if not gateways_have_cut(situation).ok:
+        return
+    if change is not None and not change.fence:
+        yield from _fence(situation)
+    elif _may_command(view, candidate) and not _is_promoted(cluster, view, candidate):
+        yield Promote(candidate, cluster.term)
+
+
+def _fence(s: Situation) -> Iterator[Command]:
+    change = s.cluster.change
+    if change is None or change.old_main is None:
+        return
+    if change.needs_drain and not change.is_drained:
+        names = tuple(sorted(r.name for r in s.cluster.registrations if r.is_joined))
+        ready = f.rows_are_current(s.view, change.old_main)
+        if ready and not marker_went_through(s).ok:
+            yield Mark(change.old_main, s.cluster.term, names)
+    elif s.view.answers_as(change.old_main, Role.MAIN) and _may_command(s.view, change.old_main):
+        yield Demote(change.old_main, s.cluster.term)
+
+
+def _may_command(view: View, instance: Instance) -> bool:
+    """It answers, and no earlier role command to it may still be carried out (S9)."""
+    return view.is_answering(instance) and view.instance(instance).unsettled is None
+
+
+def _is_promoted(cluster: Cluster, view: View, instance: Instance) -> bool:
+    seen = view.instance(instance)
+    done, answer = seen.promotion, seen.answer
+    if done is None or answer is None or done.term != cluster.term:
+        return False
+    is_old_answer = answer.asked_at_s < done.at_s  # not asked again since: wait for the next probe
+    return is_old_answer or (answer.incarnation == done.incarnation and answer.role is Role.MAIN)
+
+
+def _demote_strays(cluster: Cluster, view: View) -> Iterator[Command]:
+    for instance in f.stray_mains(cluster, view):
+        if _may_command(view, instance):
+            yield Demote(instance, cluster.term)
+
+
+def _registrations(cluster: Cluster, view: View, main: Instance) -> Iterator[Command]:
+    owned = {r.name for r in cluster.registrations}
+    rows = view.instance(main).answer
+    for row in (rows.rows if rows else None) or ():
+        if row.name not in owned and _may_drop(cluster, view, main, row.name):
+            yield Drop(main, row.name, cluster.term)
+    wanting = []
+    for r in cluster.registrations:
+        if view.instance(main).row(r.name) is None:
+            yield from _register(cluster, view, main, r)
+        elif not r.is_joined and r.mode is view.policy.mode and _wants_marker(view, main, r):
+            wanting.append(r.name)
+    if wanting:
+        yield Mark(main, cluster.term, tuple(sorted(wanting)))
+
+
+def _may_drop(cluster: Cluster, view: View, main: Instance, name: str) -> bool:
+    """DROP crashed a live main while a recovery of that replica was queued: only while nobody
+    writes, or on a row that has been unready for long (S8, L8)."""
+    settled = view.instance(main).unready_for_s(name, view.now_s) >= view.policy.row_settle_s
+    return settled or not cluster.rw_open
+
+
+def _register(cluster: Cluster, view: View, main: Instance, r: Registration) -> Iterator[Command]:
+    """Only what answers as REPLICA right now: REGISTER of a silent one freezes the main (L9)."""
+    refused = any(x.name == r.name for x in view.refused_registrations)
+    if not refused and view.answers_as(r.instance, Role.REPLICA):
+        yield Register(main, r.instance, r.name, r.mode, r.address, cluster.term)
+
+
+def _wants_marker(view: View, main: Instance, r: Registration) -> bool:
+    """In sync, and no marker of this reign carried its present incarnation yet."""
+    row, answer = view.instance(main).row(r.name), view.instance(r.instance).answer
+    if row is None or not row.is_in_sync or answer is None:
+        return False
+    if not view.is_answering(r.instance):
+        return False
+    marker = view.instance(main).marker
+    if marker is None or r.name not in marker.names:
+        return True
+    return dict(marker.incarnations).get(r.instance) != answer.incarnation
+
+
+def _resets(cluster: Cluster, view: View) -> Iterator[Command]:
+    """The token first, then the pod, everything checked again before each (S12)."""
+    for refused in cluster.refused:
+        seen = view.instance(refused.instance)
+        if not refused.token:
+            continue
+        if refused.term != cluster.term:
+            yield WithdrawResetToken(refused.instance, cluster.term)
+        elif cluster.phase is not Phase.FAILOVER and seen.pod and not seen.pod.deleting:
+            if seen.token_written != refused.token:
+                yield WriteResetToken(refused.instance, refused.token, cluster.term)
+            elif seen.restarted_for != refused.token:
+                yield Restart(refused.instance, seen.pod.uid, refused.token, cluster.term)

@@ -1,0 +1,259 @@
+"""The one table of what may happen: (trigger, from, to, guards). Everything else is drawn from it.
+
+The `transitions` machine is built from it, replay is checked against it, the diagrams show it.
+What is not in the table cannot happen: `edge` raises IllegalTransition. The first row whose guards
+all say yes wins; rows of one trigger and source stand in the order in which they are tried.
+
+Some rows that one might expect are missing on purpose. There is no way back from FAILOVER by
+abort: when the candidate dies and the old main is well, `candidate_lost` makes the old main the
+candidate of a new term, which needs no proof that no role command was sent. And an instance
+becomes main by `main_promoted` alone, also after a restart of the recorded main.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+from attrs import frozen
+from transitions import Machine
+
+from statemachine import guards as g
+from statemachine.events import BY_TRIGGER
+from statemachine.facts import Situation
+from statemachine.guards import Guard
+from statemachine.ids import Phase
+
+B, O, F, D = Phase.BOOTSTRAP, Phase.OPERATIONAL, Phase.FAILOVER, Phase.DEGRADED  # noqa: E741
+ANY = (B, O, F, D)
+
+
+class IllegalTransition(Exception):
+    """A bug, or a history that was not written by this table: there is no such row."""
+
+
+@frozen
+class Rule:
+    """One row. `dest` None: the phase stays."""
+
+    trigger: str
+    sources: tuple[Phase, ...]
+    dest: Phase | None
+    guards: tuple[Guard, ...]
+    note: str
+
+    def target(self, source: Phase) -> Phase:
+        """Where the row leads from `source`."""
+        return self.dest or source
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("leader_elected", ANY, None, (g.reign_is_new,), "barrier: term + 1 before all else"),
+    Rule("policy_changed", ANY, None, (), "the durability in force"),
+    Rule("decision_refused", ANY, None, (), "wanted, and a guard said no; once per refusal"),
+    # -- the beginning
+    Rule(
+        "main_appointed",
+        (B,),
+        D,
+        (
+            g.pods_are_known,
+            g.eligible_answer,
+            g.proven_empty,
+            g.no_instance_has_data,
+            g.identity_is_known,
+        ),
+        "fresh: everybody proven empty",
+    ),
+    Rule(
+        "cluster_adopted",
+        (B,),
+        D,
+        (g.pods_are_known, g.eligible_answer, g.one_main_is_followed, g.identity_is_known),
+        "one main that the others follow is kept; no role command",
+    ),
+    Rule(
+        "bootstrap_refused",
+        (B,),
+        None,
+        (g.pods_are_known, g.eligible_answer),
+        "ambiguous: a person must act; nothing is touched",
+    ),
+    # -- losing the main
+    Rule(
+        "main_lost",
+        (O, D),
+        F,
+        (
+            g.evidence_lasts,
+            g.vantages_agree,
+            g.no_registration_under_way,
+            g.in_sync_set,
+            g.subject_is_ours,
+            g.no_reset_is_open,
+            g.subject_answers,
+        ),
+        "the candidate is recorded before anything is done; RW closes",
+    ),
+    Rule(
+        "main_lost",
+        (D,),
+        None,
+        (g.evidence_lasts, g.vantages_agree, g.no_registration_under_way, g.nobody_is_safe),
+        "no safe candidate: RW closes until the main is back",
+    ),
+    Rule(
+        "renewal_started",
+        (O, D),
+        F,
+        (g.main_answers_as_main, g.outcome_is_settled),
+        "the same main in a new epoch: cut, demote, promote, register anew",
+    ),
+    Rule(
+        "drained",
+        (F,),
+        None,
+        (g.gateways_have_cut, g.marker_went_through),
+        "every copy of the sync set is complete",
+    ),
+    Rule("drain_abandoned", (F,), None, (g.drain_is_overdue,), "the marker did not go through"),
+    Rule(
+        "main_fenced",
+        (F,),
+        None,
+        (g.drained_if_needed, g.gateways_have_cut, g.old_main_is_harmless),
+        "no acknowledgement can come from an older main any more",
+    ),
+    Rule(
+        "candidate_lost",
+        (F,),
+        None,
+        (g.in_sync_set, g.subject_is_ours, g.no_reset_is_open, g.subject_answers),
+        "another member of the sync set, in a new term",
+    ),
+    Rule(
+        "main_promoted",
+        (F,),
+        D,
+        (
+            g.candidate_is_promoted,
+            g.outcome_is_settled,
+            g.subject_is_ours,
+            g.replicas_had_their_time,
+        ),
+        "role read back, epoch pinned",
+    ),
+    Rule(
+        "main_promoted",
+        (D,),
+        None,
+        (g.candidate_is_promoted, g.outcome_is_settled, g.subject_is_ours),
+        "the appointed main of a fresh cluster",
+    ),
+    Rule(
+        "main_returned",
+        (D,),
+        None,
+        (g.main_answers_as_main, g.subject_is_ours, g.outcome_is_settled),
+        "the appointed main is back after an outage without a candidate",
+    ),
+    # -- redundancy
+    Rule(
+        "registration_opened",
+        (O, D, F),
+        None,
+        (g.main_is_alone_in_being_main, g.replica_is_usable, g.address_is_free),
+        "a name that was never used; precedes REGISTER",
+    ),
+    Rule("registration_retired", (O, D, F), None, (), "precedes DROP"),
+    Rule(
+        "sync_joined",
+        (D, O),
+        O,
+        (
+            g.main_answers_as_main,
+            g.mode_is_sync,
+            g.subject_is_ours,
+            g.no_reset_is_open,
+            g.sync_is_proven,
+        ),
+        "holds every acknowledged write: a marker went through",
+    ),
+    Rule(
+        "sync_lost",
+        (O,),
+        D,
+        (g.main_answers_as_main, g.sync_is_unready),
+        "the sync set shrinks here, before any DROP",
+    ),
+    # -- the rest of what routing or an auditor needs
+    Rule("readers_changed", (O, D), None, (), "replicas for the read-only gateways"),
+    Rule("instance_refused", (O, D), None, (), "its data are not accepted by the main"),
+    Rule(
+        "reset_ordered",
+        (O,),
+        None,
+        (g.main_answers_as_main, g.subject_is_expendable, g.reset_is_allowed),
+        "data set aside and rebuilt from the main",
+    ),
+    Rule("reset_cancelled", ANY, None, (), "void in any other term or circumstance"),
+    Rule("reset_done", (O, D), None, (g.subject_answers,), "it came back empty"),
+)
+
+
+@cache
+def rules_for(trigger: str, source: Phase) -> tuple[Rule, ...]:
+    """The rows of this trigger from this phase, in the order in which they are tried.
+
+    Raises KeyError for a trigger that no row has.
+    """
+    rows = [r for r in RULES if r.trigger == trigger]
+    if not rows:
+        raise KeyError(trigger)
+    return tuple(r for r in rows if source in r.sources)
+
+
+def transition_rows(
+    conditions: Callable[[Guard], Callable[[object], bool]] | None = None,
+) -> list[dict[str, object]]:
+    """The table in the form that `transitions` takes; `conditions` adapts our guards to it."""
+    return [
+        {
+            "trigger": rule.trigger,
+            "source": source,
+            "dest": rule.target(source),
+            "conditions": [conditions(x) for x in rule.guards] if conditions else [],
+        }
+        for rule in RULES
+        for source in rule.sources
+    ]
+
+
+def _condition(guard: Guard) -> Callable[[object], bool]:
+    def ask(event: object) -> bool:
+        situation: Situation = event.kwargs["situation"]  # type: ignore[attr-defined]
+        return guard(situation).ok
+
+    ask.__name__ = guard.__name__
+    return ask
+
+
+@cache
+def machine() -> Machine:
+    """The `transitions` machine of the table, used as a pure lookup and to draw it; it drives no
+    model, so that nothing in here remembers a phase."""
+    return Machine(
+        model=None,
+        states=Phase,
+        initial=Phase.BOOTSTRAP,
+        transitions=transition_rows(_condition),
+        auto_transitions=False,
+        send_event=True,
+    )
+
+
+@cache
+def edge_exists(trigger: str, source: Phase, dest: Phase) -> bool:
+    """Whether some row leads from `source` to `dest` by this trigger."""
+    if trigger not in BY_TRIGGER:
+        return False
+    found = machine().get_transitions(trigger, source=source, dest=dest)
+    return bool(found)

@@ -1,0 +1,128 @@
+"""What is decided beside a change of main: registrations, readers, refused and reset instances."""
+
+from collections.abc import Iterator
+
+from statemachine import events as e
+from statemachine import facts as f
+from statemachine.cluster import Cluster, Registration
+from statemachine.events import Payload
+from statemachine.ids import Instance, Phase, Role, RowStatus
+from statemachine.view import View
+
+Wish = tuple[Payload, str, Instance | None, str]
+"""payload, why, subject, name"""
+
+DIVERGED = 3  # REGISTER's "Error: 3": the only one that says something about the data
+
+
+def upkeep(cluster: Cluster, view: View) -> Iterator[Wish]:
+    """What might be decided to get the replicas right, in order."""
+    main = serving_main(cluster, view)
+    if main is None or not f.rows_are_current(view, main):
+        return
+    yield from _retire(cluster, view, main)
+    yield from _open(cluster, view, main)
+    if cluster.phase in (Phase.OPERATIONAL, Phase.DEGRADED):
+        yield from _readers(cluster, view, main)
+        yield from _resets(cluster, view)
+
+
+def serving_main(cluster: Cluster, view: View) -> Instance | None:
+    """The instance on which replicas are registered now: the main, or in a planned change the
+    candidate once it is promoted and pinned; None while there is none."""
+    if cluster.is_main_lost or cluster.is_fresh:
+        return None
+    change = cluster.change
+    if change is None:
+        return cluster.main
+    done = view.instance(change.candidate).promotion
+    is_pinned = done is not None and done.term == cluster.term
+    return change.candidate if change.fence and change.needs_drain and is_pinned else None
+
+
+def _retire(cluster: Cluster, view: View, main: Instance) -> Iterator[Wish]:
+    """Names that cannot become what they should be."""
+    refused = {r.name: r for r in view.refused_registrations}
+    for r in cluster.registrations:
+        answer = refused.get(r.name)
+        row = view.instance(main).row(r.name)
+        if answer is not None and answer.code == DIVERGED:
+            text = f"{main} does not accept the data of {r.instance}: {answer.text}"
+            yield e.InstanceRefused(r.instance, r.name, text), text, r.instance, r.name
+        elif row is not None and row.status is RowStatus.DIVERGED and not r.is_joined:
+            text = f"{main} calls {r.instance} diverged"
+            yield e.InstanceRefused(r.instance, r.name, text), text, r.instance, r.name
+        elif not r.is_joined and (reason := _why_retire(cluster, view, r, answer is not None)):
+            yield e.RegistrationRetired(r.name, r.instance, reason), reason, r.instance, r.name
+
+
+def _why_retire(cluster: Cluster, view: View, r: Registration, was_refused: bool) -> str:
+    if was_refused:
+        return f"{r.instance} was not accepted under {r.name}"
+    address = f.replication_address(view, r.instance)
+    if address and address != r.address:
+        return f"{r.instance} moved from {r.address} to {address}"
+    if r.mode is not f.wanted_mode(view, r.instance):
+        return f"{r.instance} is registered as {r.mode.value}"
+    uuid = view.storage_uuid(r.instance)
+    foreign = bool(uuid) and uuid != cluster.storage_uuid and view.is_answering(r.instance)
+    main = serving_main(cluster, view)
+    known = main is not None and view.instance(main).row(r.name) is not None
+    if foreign and known and not f.is_empty(view, r.instance):
+        return f"{r.instance} carries the foreign storage {uuid}"
+    return ""
+
+
+def _open(cluster: Cluster, view: View, main: Instance) -> Iterator[Wish]:
+    """Every instance that answers as REPLICA and has no name gets one."""
+    for seen in view.instances:
+        instance = seen.instance
+        if instance == main or seen.pod is None or cluster.registration_of(instance):
+            continue
+        if not view.answers_as(instance, Role.REPLICA):
+            continue
+        if cluster.change is not None and instance not in cluster.sync:
+            continue  # while clients wait, only those that they wait for
+        payload = e.RegistrationOpened(
+            name=f.registration_name(instance, cluster.generation + 1),
+            instance=instance,
+            mode=f.wanted_mode(view, instance),
+            address=f.replication_address(view, instance),
+            pod=seen.pod_incarnation,
+        )
+        yield payload, f"{instance} answers as REPLICA and has no name", instance, payload.name
+
+
+def _readers(cluster: Cluster, view: View, main: Instance) -> Iterator[Wish]:
+    """Replicas whose row has been fit for reading; one leaves only after a grace."""
+    rows = {r.instance: view.instance(main).row(r.name) for r in cluster.registrations}
+    fit = {
+        instance
+        for instance, row in rows.items()
+        if row is not None
+        and row.status in (RowStatus.READY, RowStatus.REPLICATING)
+        and view.answers_as(instance, Role.REPLICA)
+    }
+    staying = {
+        r.instance
+        for r in cluster.registrations
+        if r.instance in cluster.readers
+        and view.instance(main).unready_for_s(r.name, view.now_s) < view.policy.sync_grace_s
+    }
+    wanted = frozenset(fit | staying)
+    if wanted != cluster.readers:
+        why = f"readable: {', '.join(sorted(wanted)) or 'nobody'}"
+        yield e.ReadersChanged(wanted), why, None, ""
+
+
+def _resets(cluster: Cluster, view: View) -> Iterator[Wish]:
+    """Refused instances: order, cancel, finish."""
+    for refused in cluster.refused:
+        instance = refused.instance
+        if refused.token and refused.term != cluster.term:
+            reason = f"ordered in term {refused.term}, now it is {cluster.term}"
+            yield e.ResetCancelled(instance, reason), reason, instance, ""
+        elif refused.token and f.is_empty(view, instance):
+            yield e.ResetDone(instance), f"{instance} came back empty", instance, ""
+        elif not refused.token:
+            yield e.ResetOrdered(instance), refused.text, instance, ""
