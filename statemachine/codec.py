@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import asdict, fields, frozen
+from attrs import asdict, frozen
 
 from statemachine.cluster import Registration
 from statemachine.events import BY_TRIGGER, Event, Payload, payload_fields
@@ -158,10 +158,17 @@ def _instances(value: Any) -> frozenset[Instance]:
 
 
 def _registrations(value: Any) -> tuple[Registration, ...]:
-    names = {f.name for f in fields(Registration)}
-    return tuple(
-        Registration(**{k: Mode(v) if k == "mode" else v for k, v in r.items() if k in names})
-        for r in value
+    return tuple(_registration(r) for r in value)
+
+
+def _registration(value: Mapping[str, Any]) -> Registration:
+    return Registration(
+        name=_text(value["name"]),
+        instance=Instance(_text(value["instance"])),
+        mode=Mode(value["mode"]),
+        address=_text(value["address"]),
+        pod=_text(value["pod"]),
+        is_joined=_flag(value["is_joined"]),
     )
 
 
@@ -171,16 +178,22 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _maybe_text(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "mode": Mode,
-    "durability": Durability,
+    "mode": lambda v: Mode(v),
+    "durability": lambda v: Durability(v),
     "sync": _instances,
     "readers": _instances,
     "registrations": _registrations,
     "needs_drain": _flag,
-    "candidate": lambda v: None if v is None else _text(v),
+    "candidate": _maybe_text,
 }
 
 
 def _payload(kind: type[Payload], data: Mapping[str, Any]) -> Payload:
-    return kind(**{name: _READERS.get(name, _text)(data[name]) for name in payload_fields(kind)})
+    values = {name: _READERS.get(name, _text)(data[name]) for name in payload_fields(kind)}
+    make: Callable[..., Payload] = kind
+    return make(**values)

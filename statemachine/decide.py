@@ -88,10 +88,14 @@ def weigh(cluster: Cluster, view: View, proposal: Proposal) -> Decision:
 
 
 def _fits(rule: Rule, payload: Payload) -> bool:
-    """`main_lost` has two rows: with a candidate it leads to FAILOVER, without one it stays."""
-    if not isinstance(payload, e.MainLost):
-        return True
-    return (payload.candidate is not None) == (rule.dest is Phase.FAILOVER)
+    """Two triggers have rows that differ by what is decided, not by what a guard sees."""
+    match payload:
+        case e.MainLost(candidate=candidate):
+            return (candidate is not None) == (rule.dest is Phase.FAILOVER)
+        case e.MainPromoted(sync=sync):
+            return bool(sync) == (rule.dest is Phase.OPERATIONAL)
+        case _:
+            return True
 
 
 def _ask(rule: Rule, situation: Situation, proposal: Proposal) -> Event | Refusal:

@@ -28,7 +28,7 @@ TEXT_MAX = 400  # characters of one fact or reason in the ledger; status shows t
 class Ledger:
     """A verified history. `lines` are its entries as stored, `head` the hash of the last one."""
 
-    cluster: Cluster = Cluster()
+    cluster: Cluster = field(factory=Cluster)
     head: str = GENESIS
     lines: tuple[str, ...] = field(default=(), repr=False)
 

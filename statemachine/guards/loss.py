@@ -1,0 +1,85 @@
+"""Guards of losing a main and of choosing who follows it."""
+
+from statemachine import facts as f
+from statemachine.facts import Situation
+from statemachine.guards.base import Fact
+
+
+def evidence_lasts(s: Situation) -> Fact:
+    """What speaks against the main has lasted long enough."""
+    evidence = f.evidence_against_main(s.cluster, s.view)
+    if evidence is None:
+        return Fact(False, "none")
+    lasted_s = s.view.now_s - evidence.since_s
+    saw = f"{evidence.cause} for {lasted_s:.1f} s of {evidence.needs_s:.1f} s"
+    return Fact(lasted_s >= evidence.needs_s, saw, True)
+
+
+def vantages_agree(s: Situation) -> Fact:
+    """One vantage point that alone cannot reach the main is no reason to fail over."""
+    evidence = f.evidence_against_main(s.cluster, s.view)
+    if evidence is None or s.cluster.main is None or not evidence.needs_agreement:
+        return Fact(True, "the main itself says so")
+    if s.main.kubelet_says_gone and evidence.needs_s == 0.0:
+        return Fact(True, "the kubelet says that the process is gone")
+    others = [v for v in f.other_vantages(s.view, s.cluster.main) if v[1] != "unseen"]
+    reach_it = [pod for pod, state in others if state == "ok"]
+    total = 1 + len(others)
+    saw = f"{total - len(reach_it)} of {total} vantage points"
+    return Fact(2 * len(reach_it) < total, saw, True)
+
+
+def no_registration_under_way(s: Situation) -> Fact:
+    """A REGISTER of a silent target freezes its main: that is not a dead main (L9)."""
+    since_s = s.view.registering_since_s
+    evidence = f.evidence_against_main(s.cluster, s.view)
+    silent = evidence is not None and evidence.needs_s > 0
+    frozen_s = s.view.now_s - since_s if since_s is not None else 0.0
+    may_be_frozen = since_s is not None and frozen_s < s.view.policy.register_freeze_s and silent
+    return Fact(
+        not may_be_frozen, f"REGISTER under way for {frozen_s:.1f} s" if since_s else "none", True
+    )
+
+
+def in_sync_set(s: Situation) -> Fact:
+    """The candidate holds every acknowledged write by the ledger (S3)."""
+    members = ", ".join(sorted(s.cluster.sync)) or "nobody"
+    return Fact(s.subject in s.cluster.sync, f"sync set: {members}")
+
+
+def subject_answers(s: Situation) -> Fact:
+    """The instance answers its probes now."""
+    if s.subject is None:
+        return Fact(False, "nobody to ask")
+    seen = s.view.instance(s.subject)
+    if s.view.is_answering(s.subject):
+        return Fact(True, "answers")
+    why = seen.failure_text or (seen.failure.value if seen.failure else "no fresh answer")
+    return Fact(False, f"{s.subject}: {why}")
+
+
+def subject_is_ours(s: Situation) -> Fact:
+    """The instance carries the cluster's storage UUID (S10)."""
+    uuid = s.view.storage_uuid(s.subject) if s.subject else ""
+    ok = s.subject is not None and f.is_ours(s.cluster, s.view, s.subject)
+    return Fact(ok, f"{uuid or 'unknown'}, the cluster's is {s.cluster.storage_uuid}")
+
+
+def no_reset_is_open(s: Situation) -> Fact:
+    """An instance whose data may be set aside any moment is no candidate (S12)."""
+    refused = s.cluster.refusal_of(s.subject) if s.subject else None
+    return Fact(refused is None, refused.text if refused else "none")
+
+
+def nobody_is_safe(s: Situation) -> Fact:
+    """No member of the sync set can be reached and used."""
+    usable = [i for i in sorted(s.cluster.sync) if s.view.is_answering(i)]
+    return Fact(not usable, f"reachable: {', '.join(usable) or 'none'}")
+
+
+def main_answers_as_main(s: Situation) -> Fact:
+    """The appointed main answers as MAIN, with rows read after the last command on it."""
+    ok = s.cluster.main is not None and f.rows_are_current(s.view, s.cluster.main)
+    return Fact(
+        ok, "MAIN, rows current" if ok else "not MAIN, or its rows are not read again yet", True
+    )

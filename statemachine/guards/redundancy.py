@@ -1,0 +1,114 @@
+"""Guards of registrations, of the sync set and of resets."""
+
+from statemachine import facts as f
+from statemachine.facts import Situation
+from statemachine.guards.base import Fact
+from statemachine.ids import Instance, Role, RowStatus
+
+
+def carried_replicas(s: Situation) -> frozenset[Instance]:
+    """The replicas proved complete on their present name, in one incarnation of each."""
+    return frozenset(r.instance for r in s.cluster.registrations if proof_of_sync(s, r.name))
+
+
+def proof_of_sync(s: Situation, name: str) -> bool:
+    """Whether a marker went through while this name's row was in sync, and the replica's process
+    is the one that was there before the marker started (S3)."""
+    cluster, view = s.cluster, s.view
+    registration = cluster.registration(name)
+    main = cluster.change.candidate if cluster.change else cluster.main
+    if registration is None or main is None:
+        return False
+    marker = view.instance(main).marker
+    answer = view.instance(registration.instance).answer
+    row = view.instance(main).row(name)
+    return (
+        marker is not None
+        and answer is not None
+        and row is not None
+        and marker.term == cluster.term
+        and name in marker.names
+        and answer.incarnation == dict(marker.incarnations).get(registration.instance)
+        and answer.asked_at_s >= marker.at_s
+        and view.is_answering(registration.instance)
+        and row.status in (RowStatus.READY, RowStatus.REPLICATING)
+    )
+
+
+def sync_is_proven(s: Situation) -> Fact:
+    """Present name, present incarnation, in sync, and a marker went through afterwards (S3)."""
+    return Fact(
+        proof_of_sync(s, s.name),
+        f"{s.name}: marker " + ("went through" if proof_of_sync(s, s.name) else "not through yet"),
+        True,
+    )
+
+
+def mode_is_sync(s: Situation) -> Fact:
+    """Only a STRICT_SYNC (or SYNC, if asked for) registration of an eligible instance counts."""
+    registration = s.cluster.registration(s.name)
+    ok = registration is not None and registration.mode is s.view.policy.mode
+    return Fact(ok, registration.mode.value if registration else "no such registration")
+
+
+def sync_is_unready(s: Situation) -> Fact:
+    """The sync replica's row has been unready for longer than its grace."""
+    waited_s = s.main.unready_for_s(s.name, s.view.now_s)
+    grace_s = s.view.policy.sync_grace_s
+    return Fact(
+        waited_s >= grace_s, f"{s.name} unready for {waited_s:.1f} s of {grace_s:.1f} s", True
+    )
+
+
+def main_is_alone_in_being_main(s: Situation) -> Fact:
+    """A replica is never registered while another instance may be a main that is neither demoted
+    nor fenced (S5)."""
+    strays = f.stray_mains(s.cluster, s.view)
+    return Fact(not strays, f"stray mains: {', '.join(strays) or 'none'}", True)
+
+
+def replica_is_usable(s: Situation) -> Fact:
+    """The replica answers as REPLICA, carries our storage or is empty, and was not refused."""
+    assert s.subject is not None
+    if not s.view.answers_as(s.subject, Role.REPLICA):
+        return Fact(False, "does not answer as REPLICA", True)
+    if not f.is_ours(s.cluster, s.view, s.subject) and not f.is_empty(s.view, s.subject):
+        return Fact(False, f"foreign storage {s.view.storage_uuid(s.subject)}, not empty")
+    refused = s.cluster.refusal_of(s.subject)
+    return Fact(refused is None, refused.text if refused else "REPLICA, ours or empty")
+
+
+def address_is_free(s: Situation) -> Fact:
+    """No row of the main uses the replica's address: Memgraph refuses two (Error 2)."""
+    assert s.subject is not None
+    wanted = f.replication_address(s.view, s.subject)
+    change = s.cluster.change
+    main = s.view.instance(change.candidate) if change else s.main
+    taken = [
+        r.name for r in (main.answer.rows if main.answer else None) or () if r.address == wanted
+    ]
+    return Fact(
+        bool(wanted) and not taken, f"{wanted or 'no IP'} used by {taken or 'nobody'}", True
+    )
+
+
+def reset_is_allowed(s: Situation) -> Fact:
+    """Settings allow it, the verdict of the last change of main is none, the last reset of this
+    instance is long ago (S12)."""
+    assert s.subject is not None
+    last_s = s.view.instance(s.subject).reset_at_s
+    waited = last_s is None or s.view.now_s - last_s >= s.view.policy.reset_interval_s
+    ok = s.view.policy.reset and waited
+    return Fact(
+        ok,
+        f"reset {'on' if s.view.policy.reset else 'off'}, last "
+        + ("never" if last_s is None else f"{s.view.now_s - last_s:.0f} s ago"),
+    )
+
+
+def subject_is_expendable(s: Situation) -> Fact:
+    """Never the main, never a member of the sync set, and demoted (S12)."""
+    assert s.subject is not None
+    ok = s.subject not in s.cluster.sync and s.subject != s.cluster.main
+    ok = ok and s.view.answers_as(s.subject, Role.REPLICA)
+    return Fact(ok, f"sync set: {', '.join(sorted(s.cluster.sync))}")
