@@ -6,7 +6,7 @@ each of them by plural, singular, kind and short name.
 
 from __future__ import annotations
 
-from .kinds import KINDS, Kind
+from .kinds import KINDS, PODS, SERVICES, STATEFULSETS, Kind
 from .objects import Object
 
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
@@ -75,6 +75,8 @@ def _entries(kind: Kind) -> list[Object]:
     }
     if kind.short_names:
         whole["shortNames"] = list(kind.short_names)
+    if kind in (PODS, SERVICES, STATEFULSETS):
+        whole["categories"] = ["all"]  # kubectl get all
     return [whole, *(_subresource(kind, name) for name in kind.subresources)]
 
 
