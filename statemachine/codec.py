@@ -9,7 +9,7 @@ unfolded.
 import json
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from attrs import asdict, frozen
 
@@ -178,13 +178,21 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _mode(value: Any) -> Mode:
+    return Mode(value)
+
+
+def _durability(value: Any) -> Durability:
+    return Durability(value)
+
+
 def _maybe_text(value: Any) -> str | None:
     return None if value is None else _text(value)
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "mode": lambda v: Mode(v),
-    "durability": lambda v: Durability(v),
+    "mode": _mode,
+    "durability": _durability,
     "sync": _instances,
     "readers": _instances,
     "registrations": _registrations,
@@ -194,6 +202,11 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 
 def _payload(kind: type[Payload], data: Mapping[str, Any]) -> Payload:
-    values = {name: _READERS.get(name, _text)(data[name]) for name in payload_fields(kind)}
-    make: Callable[..., Payload] = kind
-    return make(**values)
+    values = {name: _value(name, data[name]) for name in payload_fields(kind)}
+    make: Any = kind
+    return cast(Payload, make(**values))
+
+
+def _value(name: str, value: Any) -> Any:
+    read: Callable[[Any], Any] = _READERS.get(name, _text)
+    return read(value)
