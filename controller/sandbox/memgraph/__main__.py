@@ -1,0 +1,113 @@
+"""The process: start in Memgraph's order, serve until SIGTERM, leave within a second.
+
+Exit codes: 0 after SIGTERM or SIGINT; 1 when the flags, the data directory or the Bolt port do not
+allow a start; killed by SIGABRT when a persisted replica port cannot be bound (MEMGRAPH L12).
+"""
+
+import gc
+import os
+import resource
+import signal
+import sys
+
+import trio
+
+from controller.sandbox.memgraph.bolt.server import serve_bolt
+from controller.sandbox.memgraph.bolt.session import Credentials
+from controller.sandbox.memgraph.control import serve_control
+from controller.sandbox.memgraph.durability.state import DirectoryBusy, lock_directory
+from controller.sandbox.memgraph.flags import Flags, parse_flags
+from controller.sandbox.memgraph.instance import Instance, build_instance
+from controller.sandbox.memgraph.interpreter import run_init_file
+from controller.sandbox.memgraph.logbook import Logbook
+from controller.sandbox.memgraph.replication.roles import CannotRecoverReplica
+
+LOCK_POLL_S = 0.05  # between two tries for the data directory
+
+
+def main() -> None:
+    """The console script `memgraph-stand-in`."""
+    flags = parse_flags(sys.argv[1:])
+    try:
+        trio.run(_run, flags)
+    except* (DirectoryBusy, ValueError, OSError) as problems:
+        for problem in problems.exceptions:
+            print(f"memgraph stand-in: {problem}", file=sys.stderr)
+        sys.exit(1)
+    except* CannotRecoverReplica as problems:
+        print(f"memgraph stand-in: {problems.exceptions[0]}", file=sys.stderr)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGABRT, signal.SIG_DFL)
+        os.abort()
+
+
+async def _run(flags: Flags) -> None:
+    log = Logbook(flags.path("log_file"))
+    try:
+        for name in flags.unknown:
+            log.warning(f"unknown command line flag '{name}', ignored by the stand-in")
+        directory_lock = await _wait_for_directory(flags)
+        try:
+            await _serve(build_instance(flags, log))
+        finally:
+            os.close(directory_lock)
+    finally:
+        log.close()
+
+
+async def _wait_for_directory(flags: Flags) -> int:
+    """The data directory is ours afterwards.
+
+    Raises:
+        DirectoryBusy: another process kept it for the whole acquisition timeout.
+    """
+    directory = flags.path("data_directory")
+    assert directory is not None
+    deadline = trio.current_time() + flags.number("data_dir_lock_acquisition_timeout_sec")
+    while True:
+        try:
+            return lock_directory(directory)
+        except DirectoryBusy:
+            if trio.current_time() >= deadline:
+                raise
+        await trio.sleep(LOCK_POLL_S)
+
+
+async def _serve(instance: Instance) -> None:
+    gc.freeze()
+    flags = instance.flags
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        try:
+            async with trio.open_nursery() as nursery:
+                control = flags.path("stand_in_control")
+                if control is not None:
+                    nursery.start_soon(serve_control, control, instance.faults)
+                nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
+                await instance.roles.start(nursery)
+                await run_init_file(instance)
+                nursery.start_soon(instance.snapshot_forever)
+                await nursery.start(serve_bolt, instance, _credentials())
+                instance.log.info(f"Bolt is open on port {flags.text('bolt_port')}")
+        finally:
+            _leave(instance)
+
+
+async def _stop_on_signal(signals: object, scope: trio.CancelScope) -> None:
+    async for _ in signals:  # type: ignore[attr-defined]
+        scope.cancel()
+        return
+
+
+def _leave(instance: Instance) -> None:
+    if instance.flags.is_on("storage_snapshot_on_exit"):
+        instance.storage.create_snapshot()
+    instance.storage.close()
+
+
+def _credentials() -> Credentials:
+    user = os.environ.get("MEMGRAPH_USER")
+    return Credentials(user or None, os.environ.get("MEMGRAPH_PASSWORD", ""))
+
+
+if __name__ == "__main__":
+    main()

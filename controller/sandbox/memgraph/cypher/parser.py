@@ -1,0 +1,265 @@
+"""Clauses and patterns.
+
+Promise: `parse` returns a `Query` or raises a `ClientFailure` with the place; queries are cached by
+text, because drivers send the same text with other parameters.
+"""
+
+from functools import lru_cache
+
+from controller.sandbox.memgraph.cypher.expression_parser import ExpressionParser
+from controller.sandbox.memgraph.cypher.syntax import (
+    Assign,
+    Clause,
+    Column,
+    Create,
+    Delete,
+    Expression,
+    HasLabels,
+    Match,
+    Merge,
+    NodePattern,
+    Parameter,
+    PathPattern,
+    Projection,
+    Property,
+    Query,
+    RelationshipPattern,
+    Remove,
+    SetItem,
+    SetLabels,
+    SetMap,
+    SetProperty,
+    Unwind,
+    Variable,
+)
+
+PARSED_QUERIES_MAX = 512  # distinct texts kept
+
+
+@lru_cache(maxsize=PARSED_QUERIES_MAX)
+def parse(text: str) -> Query:
+    """The query of `text`.
+
+    Raises:
+        ClientFailure: not Cypher, or Cypher that the stand-in does not know.
+    """
+    return ClauseParser(text).query_of_text()
+
+
+class ClauseParser(ExpressionParser):
+    """Parses a whole query."""
+
+    def query_of_text(self) -> Query:
+        clauses: list[Clause] = []
+        while self.token.kind != "end":
+            if clauses and isinstance(clauses[-1], Projection) and clauses[-1].returns:
+                self.expect_end()
+            clauses.append(self._clause())
+        if not clauses:
+            raise self.unexpected("CREATE, DELETE, MATCH, MERGE, RETURN, SET, UNWIND, WITH")
+        if isinstance(clauses[-1], (Match, Unwind)) or (
+            isinstance(clauses[-1], Projection) and not clauses[-1].returns
+        ):
+            raise self.unexpected("CREATE, DELETE, MERGE, REMOVE, RETURN, SET")
+        return Query(tuple(clauses))
+
+    def _clause(self) -> Clause:
+        if self.take_words("OPTIONAL", "MATCH"):
+            return self._match(optional=True)
+        if self.take_words("DETACH", "DELETE"):
+            return Delete(self._expressions(), detach=True)
+        word = self.token.word
+        if word not in _CLAUSES:
+            raise self.unexpected("CREATE, DELETE, MATCH, MERGE, RETURN, SET, UNWIND, WITH")
+        self.next()
+        return _CLAUSES[word](self)
+
+    def _match(self, optional: bool = False) -> Clause:
+        paths = self._paths()
+        where = self.expression() if self.take_words("WHERE") else None
+        return Match(paths, where, optional)
+
+    def _create(self) -> Clause:
+        return Create(self._paths())
+
+    def _merge(self) -> Clause:
+        path = self._path()
+        on_create: tuple[SetItem, ...] = ()
+        on_match: tuple[SetItem, ...] = ()
+        while self.take_words("ON"):
+            if self.take_words("CREATE", "SET"):
+                on_create += self._set_items()
+            elif self.take_words("MATCH", "SET"):
+                on_match += self._set_items()
+            else:
+                raise self.unexpected("CREATE SET, MATCH SET")
+        return Merge(path, on_create, on_match)
+
+    def _assign(self) -> Clause:
+        return Assign(self._set_items())
+
+    def _set_items(self) -> tuple[SetItem, ...]:
+        items = [self._set_item()]
+        while self.take_op(","):
+            items.append(self._set_item())
+        return tuple(items)
+
+    def _set_item(self) -> SetItem:
+        start = self.position
+        if self.token.kind in ("name", "quoted") and not self._is_property_target():
+            name = self.expect_name()
+            if self.take_op("+="):
+                return SetMap(name, self.expression(), merge=True)
+            if self.take_op("="):
+                return SetMap(name, self.expression(), merge=False)
+            if self.at_op(":"):
+                return SetLabels(name, self.labels())
+        self.position = start
+        target = self._postfix()
+        if not isinstance(target, Property):
+            raise self.unexpected("a property")
+        self.expect_op("=")
+        return SetProperty(target.base, target.key, self.expression())
+
+    def _is_property_target(self) -> bool:
+        return self.ahead(1).kind == "op" and self.ahead(1).text == "."
+
+    def _remove(self) -> Clause:
+        properties: list[tuple[Expression, str]] = []
+        labels: list[SetLabels] = []
+        while True:
+            target = self._postfix()
+            if isinstance(target, Property):
+                properties.append((target.base, target.key))
+            elif isinstance(target, HasLabels) and isinstance(target.base, Variable):
+                labels.append(SetLabels(target.base.name, target.labels))
+            else:
+                raise self.unexpected("a property or labels")
+            if not self.take_op(","):
+                return Remove(tuple(properties), tuple(labels))
+
+    def _delete(self) -> Clause:
+        return Delete(self._expressions(), detach=False)
+
+    def _unwind(self) -> Clause:
+        source = self.expression()
+        self.expect_word("AS")
+        return Unwind(source, self.expect_name())
+
+    def _with(self) -> Clause:
+        return self._projection(returns=False)
+
+    def _return(self) -> Clause:
+        return self._projection(returns=True)
+
+    def _projection(self, returns: bool) -> Clause:
+        distinct = self.take_words("DISTINCT")
+        star = self.take_op("*")
+        columns: list[Column] = []
+        if not star or self.take_op(","):
+            columns.append(self._column(returns))
+            while self.take_op(","):
+                columns.append(self._column(returns))
+        return Projection(
+            columns=tuple(columns),
+            star=star,
+            distinct=distinct,
+            order=self._order(),
+            skip=self.expression() if self.take_words("SKIP") else None,
+            limit=self.expression() if self.take_words("LIMIT") else None,
+            where=self.expression() if not returns and self.take_words("WHERE") else None,
+            returns=returns,
+        )
+
+    def _column(self, returns: bool) -> Column:
+        start = self.token.start
+        value = self.expression()
+        end = self.tokens[self.position - 1].end
+        if self.take_words("AS"):
+            return Column(self.expect_name(), value)
+        if isinstance(value, Variable):
+            return Column(value.name, value)
+        if not returns:
+            raise self.unexpected("AS")
+        return Column(self.query[start:end], value)
+
+    def _order(self) -> tuple[tuple[Expression, bool], ...]:
+        if not self.take_words("ORDER", "BY"):
+            return ()
+        keys: list[tuple[Expression, bool]] = []
+        while True:
+            key = self.expression()
+            descending = self.take_words("DESC") or self.take_words("DESCENDING")
+            if not descending and not self.take_words("ASC"):
+                self.take_words("ASCENDING")
+            keys.append((key, descending))
+            if not self.take_op(","):
+                return tuple(keys)
+
+    def _expressions(self) -> tuple[Expression, ...]:
+        items = [self.expression()]
+        while self.take_op(","):
+            items.append(self.expression())
+        return tuple(items)
+
+    def _paths(self) -> tuple[PathPattern, ...]:
+        paths = [self._path()]
+        while self.take_op(","):
+            paths.append(self._path())
+        return tuple(paths)
+
+    def _path(self) -> PathPattern:
+        nodes = [self._node()]
+        relationships: list[RelationshipPattern] = []
+        while self.at_op("-", "<"):
+            relationships.append(self._relationship())
+            nodes.append(self._node())
+        return PathPattern(tuple(nodes), tuple(relationships))
+
+    def _node(self) -> NodePattern:
+        self.expect_op("(")
+        variable = self.expect_name() if self.token.kind in ("name", "quoted") else None
+        labels = self.labels()
+        properties = self._pattern_properties()
+        self.expect_op(")")
+        return NodePattern(variable, labels, properties)
+
+    def _relationship(self) -> RelationshipPattern:
+        incoming = self.take_op("<")
+        self.expect_op("-")
+        variable: str | None = None
+        types: list[str] = []
+        properties: Expression | None = None
+        if self.take_op("["):
+            variable = self.expect_name() if self.token.kind in ("name", "quoted") else None
+            if self.take_op(":"):
+                types.append(self.expect_name())
+                while self.take_op("|"):
+                    self.take_op(":")
+                    types.append(self.expect_name())
+            properties = self._pattern_properties()
+            self.expect_op("]")
+        self.expect_op("-")
+        outgoing = self.take_op(">")
+        direction = "any" if incoming == outgoing else "in" if incoming else "out"
+        return RelationshipPattern(variable, tuple(types), properties, direction)
+
+    def _pattern_properties(self) -> Expression | None:
+        if self.at_op("{"):
+            return self.map_literal()
+        if self.token.kind == "param":
+            return Parameter(self.next().text)
+        return None
+
+
+_CLAUSES = {
+    "MATCH": ClauseParser._match,
+    "CREATE": ClauseParser._create,
+    "MERGE": ClauseParser._merge,
+    "SET": ClauseParser._assign,
+    "REMOVE": ClauseParser._remove,
+    "DELETE": ClauseParser._delete,
+    "UNWIND": ClauseParser._unwind,
+    "WITH": ClauseParser._with,
+    "RETURN": ClauseParser._return,
+}

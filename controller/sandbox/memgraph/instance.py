@@ -1,0 +1,84 @@
+"""One stand-in: everything that lives as long as the process, in one place.
+
+Promise: the parts are built in the order of a real start: directory, storage, role, init file,
+and only then Bolt.
+"""
+
+import attrs
+import trio
+
+from controller.sandbox.memgraph.durability.state import StateFile
+from controller.sandbox.memgraph.durability.storage import Storage, StorageOptions
+from controller.sandbox.memgraph.faults import Dialer, Faults
+from controller.sandbox.memgraph.flags import Flags
+from controller.sandbox.memgraph.logbook import Logbook
+from controller.sandbox.memgraph.replication.commit import Committer
+from controller.sandbox.memgraph.replication.locks import SystemTurn
+from controller.sandbox.memgraph.replication.roles import RoleKeeper, RoleOptions
+
+
+@attrs.frozen(eq=False)
+class Instance:
+    """The parts, wired."""
+
+    flags: Flags
+    log: Logbook
+    faults: Faults
+    storage: Storage
+    roles: RoleKeeper
+    committer: Committer
+    system_turn: SystemTurn
+
+    async def create_snapshot(self) -> str:
+        """Write a storage snapshot; it takes a timestamp as any transaction. Returns its path."""
+        transaction = await self.committer.begin()
+        try:
+            return str(self.storage.create_snapshot())
+        finally:
+            transaction.close()
+
+    async def snapshot_forever(self) -> None:
+        """A storage snapshot each interval in which something was committed."""
+        interval_s = self.flags.number("storage_snapshot_interval_sec")
+        written = self.storage.ldt
+        while interval_s > 0:
+            await trio.sleep(interval_s)
+            if self.storage.ldt != written:
+                written = self.storage.ldt
+                await self.create_snapshot()
+
+
+def build_instance(flags: Flags, log: Logbook) -> Instance:
+    """Recover the storage and wire the parts; blocks for as long as reading the disk takes."""
+    directory = flags.path("data_directory")
+    assert directory is not None
+    faults = Faults()
+    storage = Storage(
+        StorageOptions(
+            directory=directory,
+            flush_every_n_tx=flags.number("storage_wal_file_flush_every_n_tx"),
+            snapshot_retention=flags.number("storage_snapshot_retention_count"),
+            recover=flags.is_on("data_recovery_on_startup"),
+        )
+    )
+    address = flags.text("bolt_address")
+    roles = RoleKeeper(
+        RoleOptions(
+            address=address,
+            check_frequency_s=flags.number("replication_replica_check_frequency_sec"),
+            oldest_match=flags.is_on("stand_in_false_divergence"),
+        ),
+        storage,
+        StateFile(directory, flags.is_on("replication_restore_state_on_startup")),
+        Dialer(faults, address, flags.path("stand_in_hosts")),
+        log,
+    )
+    return Instance(
+        flags=flags,
+        log=log,
+        faults=faults,
+        storage=storage,
+        roles=roles,
+        committer=Committer(storage, roles, faults, flags.release),
+        system_turn=SystemTurn(),
+    )
