@@ -64,8 +64,7 @@ def observe(view: View, seen: Observation) -> View:
         case LeadershipChanged():
             return change(view, identity=seen.identity, reign_since_s=seen.at_s)
         case Folded():
-            since_s = view.term_since_s if seen.term == view.term else seen.at_s
-            return change(view, term=seen.term, term_since_s=since_s)
+            return _folded(view, seen)
         case Ticked():
             return view
         case _:
@@ -143,6 +142,19 @@ def _is_long_gone(view: View, gateway: GatewayView) -> bool:
     """A gateway whose Lease vanished is remembered until it has surely closed by itself."""
     return (
         gateway.is_deleted and view.now_s - gateway.changed_at_s > 2 * view.policy.gateway_barrier_s
+    )
+
+
+def _folded(view: View, folded: Folded) -> View:
+    if folded.seq == view.seq:
+        return view
+    since_s = view.term_since_s if folded.term == view.term else folded.at_s
+    return change(
+        view,
+        seq=folded.seq,
+        folded_at_s=folded.at_s,
+        term=folded.term,
+        term_since_s=since_s,
     )
 
 

@@ -93,8 +93,11 @@ def _fence(s: Situation) -> Iterator[Command]:
 
 
 def _may_command(view: View, instance: Instance) -> bool:
-    """It answers, and no earlier role command to it may still be carried out (S9)."""
-    return view.is_answering(instance) and view.instance(instance).unsettled is None
+    """It answered since the last command on it ended, and no earlier role command to it may still
+    be carried out (S9)."""
+    seen = view.instance(instance)
+    is_current = seen.answer is not None and seen.answer.asked_at_s >= seen.touched_at_s
+    return is_current and view.is_answering(instance) and seen.unsettled is None
 
 
 def _is_promoted(cluster: Cluster, view: View, instance: Instance) -> bool:

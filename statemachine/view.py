@@ -136,6 +136,8 @@ class View:
     identity: str = ""  # of the present reign; "" = not leader
     reign_since_s: float = 0.0
     term: Term = Term(0)
+    seq: Seq = Seq(0)
+    folded_at_s: float = 0.0  # when this process folded the last event
     term_since_s: float = 0.0  # when this process folded the first event of the present term
     instances: tuple[InstanceView, ...] = ()
     gateways: tuple[GatewayView, ...] = ()

@@ -9,16 +9,17 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import AsyncIterator
 
 import trio
 
+from controller.sandbox.memgraph.bolt.messages import Credentials
 from controller.sandbox.memgraph.bolt.server import serve_bolt
-from controller.sandbox.memgraph.bolt.session import Credentials
 from controller.sandbox.memgraph.control import serve_control
 from controller.sandbox.memgraph.durability.state import DirectoryBusy, lock_directory
 from controller.sandbox.memgraph.flags import Flags, parse_flags
+from controller.sandbox.memgraph.init_file import run_init_file
 from controller.sandbox.memgraph.instance import Instance, build_instance
-from controller.sandbox.memgraph.interpreter import run_init_file
 from controller.sandbox.memgraph.logbook import Logbook
 from controller.sandbox.memgraph.replication.roles import CannotRecoverReplica
 
@@ -88,20 +89,16 @@ async def _serve(instance: Instance) -> None:
                 nursery.start_soon(instance.snapshot_forever)
                 await nursery.start(serve_bolt, instance, _credentials())
                 instance.log.info(f"Bolt is open on port {flags.text('bolt_port')}")
+            if flags.is_on("storage_snapshot_on_exit"):
+                instance.storage.create_snapshot()
         finally:
-            _leave(instance)
+            instance.storage.close()
 
 
-async def _stop_on_signal(signals: object, scope: trio.CancelScope) -> None:
-    async for _ in signals:  # type: ignore[attr-defined]
+async def _stop_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for _ in signals:
         scope.cancel()
         return
-
-
-def _leave(instance: Instance) -> None:
-    if instance.flags.is_on("storage_snapshot_on_exit"):
-        instance.storage.create_snapshot()
-    instance.storage.close()
 
 
 def _credentials() -> Credentials:

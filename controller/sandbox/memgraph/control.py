@@ -4,15 +4,15 @@ Promise: `{"ok": true, ...state}` after the fault is in force, `{"ok": false, "e
 anything not understood. The socket answers even while the stand-in is hung or partitioned.
 
 Commands, in `"do"`:
-    hang, unhang                       every link stops, both ways; nothing is lost
-    slow {"ms": N}                     each answer (Bolt and replication) comes N ms later; 0 ends it
-    drop-reply {"count": N=1}          the next N outcomes of statements are not sent: the statement
-                                       has its effect, then the connection is closed
-    partition {"peers": [ip, ...]}     stop links from and to these addresses; without `peers`: all
-    heal                               ends every partition
-    lock-busy {"count": N=1}           the next N SET ROLE, REGISTER, DROP fail with their lock texts
-    lose-finalize {"count": N=1}       the next N commits of the second phase are not sent
-    status                             changes nothing
+    hang, unhang                    every link stops, both ways; nothing is lost
+    slow {"ms": N}                  each answer (Bolt and replication) comes N ms later; 0 ends it
+    drop-reply {"count": N=1}       the next N outcomes of statements are not sent: the effect is
+                                    there, then the connection is closed
+    partition {"peers": [ip, ...]}  stop links from and to these addresses; without `peers`: all
+    heal                            ends every partition
+    lock-busy {"count": N=1}        the next N SET ROLE, REGISTER, DROP fail with their lock texts
+    lose-finalize {"count": N=1}    the next N second phases of a commit are not sent
+    status                          changes nothing
 """
 
 import json
@@ -32,8 +32,7 @@ Command = dict[str, Any]
 
 async def serve_control(path: Path, faults: Faults) -> None:
     """Listen on `path` until cancelled; a stale socket file is replaced."""
-    path.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_room(path)
     listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     await listener.bind(str(path))
     listener.listen(16)
@@ -46,6 +45,11 @@ async def serve_control(path: Path, faults: Faults) -> None:
                 return
 
     await trio.serve_listeners(serve, [trio.SocketListener(listener)])
+
+
+def _make_room(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 async def _converse(stream: trio.SocketStream, faults: Faults) -> None:

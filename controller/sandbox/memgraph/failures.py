@@ -77,6 +77,17 @@ class TransientFailure(Failure):
         super().__init__(TRANSIENT_ERROR, message)
 
 
+class DatabaseFailure(Failure):
+    """We are to blame; the reason is in the log only, as with the real one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Memgraph.DatabaseError.{MEMGRAPH_ERROR}",
+            "An unknown exception occurred, this is unexpected. Real message should be in database "
+            "logs.",
+        )
+
+
 class ProtocolBroken(Exception):
     """The peer's bytes are no Bolt conversation: this connection alone is closed."""
 

@@ -6,6 +6,7 @@ everything else happens when the result is pulled (MEMGRAPH 1.1, "evaluation mom
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -15,9 +16,16 @@ from controller.sandbox.memgraph import failures, info
 from controller.sandbox.memgraph.cypher.executor import columns_of, execute
 from controller.sandbox.memgraph.cypher.parser import parse
 from controller.sandbox.memgraph.cypher.syntax import Query
-from controller.sandbox.memgraph.failures import ClientFailure, Failure, TransientFailure
+from controller.sandbox.memgraph.failures import ClientFailure, DatabaseFailure, TransientFailure
 from controller.sandbox.memgraph.graph.transaction import Transaction
 from controller.sandbox.memgraph.instance import Instance
+from controller.sandbox.memgraph.notices import (
+    EXPLICIT,
+    EXPLICIT_OLD,
+    PORT_WARNING,
+    notice,
+    schema_notice,
+)
 from controller.sandbox.memgraph.statements import (
     Control,
     CreateSnapshot,
@@ -31,6 +39,9 @@ from controller.sandbox.memgraph.statements import (
 )
 
 BOLT_PORT_USUAL = 7687
+
+_UNEXPECTED = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What a query may hit in the small Cypher that nobody thought of: told to its client alone."""
 
 
 @attrs.frozen
@@ -112,13 +123,14 @@ class Interpreter:
         Raises:
             Failure: what Memgraph refuses at RUN.
         """
-        statement = parse_statement(text)
+        statement, query = _parsed(text)
         if isinstance(statement, Control):
             return self._control(statement)
-        if statement is None:
-            return await self._cypher(parse(text), parameters)
+        if query is not None:
+            return await self._cypher(query, parameters)
         if isinstance(statement, Schema):
             return await self._schema(statement)
+        assert statement is not None
         self._refuse_in_transaction(statement)
         if isinstance(statement, (SetRole, Register, Drop)):
             return await self._system(statement)
@@ -167,7 +179,7 @@ class Interpreter:
                 transaction.change_schema(
                     [statement.kind, statement.create, statement.label, list(statement.keys)]
                 )
-            return Answer([], {"type": "w", "notifications": [_schema_notice(statement)]})
+            return Answer([], {"type": "w", "notifications": [schema_notice(statement)]})
 
         return await self._in_transaction([], work)
 
@@ -183,8 +195,9 @@ class Interpreter:
         async def run() -> Answer:
             try:
                 return work(transaction)
-            except RecursionError as problem:
-                raise ClientFailure("The query is nested too deeply.") from problem
+            except _UNEXPECTED as problem:
+                self._instance.log.error(f"unexpected: {traceback.format_exc()}")
+                raise DatabaseFailure from problem
 
         async def finish() -> None:
             if explicit is None:
@@ -203,7 +216,7 @@ class Interpreter:
         if shown or isinstance(statement, CreateSnapshot):
             raise ClientFailure("Info queries are not allowed in multicommand transactions.")
         old = self._instance.flags.release < (3, 12)
-        raise ClientFailure(_EXPLICIT_OLD if old else _EXPLICIT)
+        raise ClientFailure(EXPLICIT_OLD if old else EXPLICIT)
 
     # -- administration -------------------------------------------------------------------------
 
@@ -243,47 +256,26 @@ class Interpreter:
         roles = self._instance.roles
         if isinstance(statement, Register):
             await roles.register(statement.name, statement.mode, statement.host, statement.port)
-            return [_notice("RegisterReplica", f"Replica {statement.name} is registered.")]
+            return [notice("RegisterReplica", f"Replica {statement.name} is registered.")]
         if isinstance(statement, Drop):
             await roles.drop(statement.name)
-            return [_notice("DropReplica", f"Replica {statement.name} is dropped.")]
+            return [notice("DropReplica", f"Replica {statement.name} is dropped.")]
         if statement.port is None:
             await roles.promote()
-            return [_notice("SetReplica", "Replica role set to MAIN.")]
+            return [notice("SetReplica", "Replica role set to MAIN.")]
         await roles.demote(statement.port)
-        notices = [_notice("SetReplica", "Replica role set to REPLICA.")]
+        notices = [notice("SetReplica", "Replica role set to REPLICA.")]
         if statement.port == BOLT_PORT_USUAL:
-            notices.append(_notice("ReplicaPortWarning", _PORT_WARNING, "WARNING"))
+            notices.append(notice("ReplicaPortWarning", PORT_WARNING, "WARNING"))
         return notices
 
 
-async def run_alone(instance: Instance, text: str) -> None:
-    """Run one statement as an auto-commit query, as the init file does.
-
-    Raises:
-        Failure: it was refused; nothing of it stays, as far as Memgraph rolls back.
-    """
-    prepared = await Interpreter(instance).prepare(text, {})
+def _parsed(text: str) -> tuple[Statement | None, Query | None]:
     try:
-        await prepared.run()
-        await prepared.finish()
-    finally:
-        prepared.release()
-
-
-async def run_init_file(instance: Instance) -> None:
-    """Run the init file's lines, one statement each; a bad line is logged and skipped."""
-    path = instance.flags.path("init_file")
-    if path is None or not path.is_file():
-        return
-    for line in path.read_text().splitlines():
-        text = line.strip()
-        if not text or text.startswith("//"):
-            continue
-        try:
-            await run_alone(instance, text)
-        except Failure as problem:
-            instance.log.warning(f"init file: {text}: {problem}")
+        statement = parse_statement(text)
+        return statement, parse(text) if statement is None else None
+    except RecursionError as problem:
+        raise ClientFailure("The query is nested too deeply.") from problem
 
 
 def _plain(fields: list[str], run: Callable[[], Awaitable[Answer]]) -> Prepared:
@@ -291,31 +283,3 @@ def _plain(fields: list[str], run: Callable[[], Awaitable[Answer]]) -> Prepared:
         return None
 
     return Prepared(fields, None, run, finish, lambda: None)
-
-
-def _notice(code: str, title: str, severity: str = "INFO") -> dict[str, str]:
-    return {"severity": severity, "code": code, "title": title, "description": ""}
-
-
-def _schema_notice(statement: Schema) -> dict[str, str]:
-    done = "Created" if statement.create else "Dropped"
-    verb = "Create" if statement.create else "Drop"
-    keys = ", ".join(statement.keys)
-    if statement.kind == "index":
-        on = f" on properties {keys}" if keys else ""
-        return _notice(f"{verb}Index", f"{done} index on label {statement.label}{on}.")
-    title = f"{done} UNIQUE constraint on label {statement.label} on properties {keys}."
-    return _notice(f"{verb}Constraint", title)
-
-
-_PORT_WARNING = "Be careful the replication port must be different from the memgraph port!"
-_EXPLICIT = (
-    "Managing replication is not allowed in multicommand transactions. A multicommand transaction, "
-    "also known as an explicit transaction, groups multiple commands into a single atomic "
-    "operation. Instead, please use an implicit transaction, also known as an auto committing "
-    "transaction, in order to execute this particularquery. For more details, visit "
-    "https://memgraph.com/docs"
-)
-_EXPLICIT_OLD = _EXPLICIT.replace("also known as an auto", "also knwon as an auto").replace(
-    "particularquery", "particular query"
-)

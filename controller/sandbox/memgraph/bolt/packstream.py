@@ -27,7 +27,7 @@ def pack(value: Any) -> bytes:
     """The bytes of one value.
 
     Raises:
-        TypeError: the value is no PackStream value (a bug here, not the client's).
+        TypeError: no PackStream value, or an integer beyond 64 bits.
     """
     out = bytearray()
     _pack_into(out, value)
@@ -83,7 +83,9 @@ def _packed_int(value: int) -> bytes:
         return struct.pack(">Bh", 0xC9, value)
     if -0x8000_0000 <= value < 0x8000_0000:
         return struct.pack(">Bi", 0xCA, value)
-    return struct.pack(">Bq", 0xCB, value)
+    if -(1 << 63) <= value < 1 << 63:
+        return struct.pack(">Bq", 0xCB, value)
+    raise TypeError("an integer beyond 64 bits")
 
 
 def _header(length: int, tiny: int | None, markers: tuple[int, int, int]) -> bytes:

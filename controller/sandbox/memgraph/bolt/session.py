@@ -7,14 +7,11 @@ connection only.
 
 from __future__ import annotations
 
-import hmac
 import itertools
 import uuid
 from collections.abc import Awaitable, Callable
-from enum import Enum, auto
 from typing import Any
 
-import attrs
 import trio
 
 from controller.sandbox.memgraph import failures
@@ -24,10 +21,31 @@ from controller.sandbox.memgraph.bolt.framing import (
     MessageReader,
     Version,
     choose_version,
-    chunked,
     supported_versions,
 )
-from controller.sandbox.memgraph.bolt.packstream import Structure, pack, unpack
+from controller.sandbox.memgraph.bolt.messages import (
+    BEGIN,
+    COMMIT,
+    DISCARD,
+    FAILURE,
+    GOODBYE,
+    HELLO,
+    IGNORED,
+    LOGOFF,
+    LOGON,
+    PULL,
+    RECORD,
+    RESET,
+    ROLLBACK,
+    ROUTE,
+    RUN,
+    SUCCESS,
+    Credentials,
+    State,
+    map_at,
+    message_bytes,
+)
+from controller.sandbox.memgraph.bolt.packstream import Structure, unpack
 from controller.sandbox.memgraph.bolt.records import to_bolt
 from controller.sandbox.memgraph.failures import (
     ClientFailure,
@@ -39,40 +57,13 @@ from controller.sandbox.memgraph.faults import Link
 from controller.sandbox.memgraph.instance import Instance
 from controller.sandbox.memgraph.interpreter import Answer, Interpreter, Prepared
 
-SUCCESS, RECORD, IGNORED, FAILURE = 0x70, 0x71, 0x7E, 0x7F
-HELLO, GOODBYE, RESET, RUN, DISCARD, PULL = 0x01, 0x02, 0x0F, 0x10, 0x2F, 0x3F
-BEGIN, COMMIT, ROLLBACK, ROUTE, LOGON, LOGOFF = 0x11, 0x12, 0x13, 0x66, 0x6A, 0x6B
 SEND_BYTES = 256 * 1024  # records are sent in pieces of about this size
 
 _connection_numbers = itertools.count(1)
 
 
-class State(Enum):
-    """Where the conversation stands."""
-
-    HELLO = auto()
-    LOGON = auto()
-    IDLE = auto()
-    RESULT = auto()
-    ERROR = auto()
-
-
 class Leave(Exception):
     """The conversation ends here; the connection is closed."""
-
-
-@attrs.frozen
-class Credentials:
-    """The only user, or none: then anything is accepted."""
-
-    user: str | None
-    password: str
-
-    def accept(self, given: dict[str, Any]) -> bool:
-        if self.user is None:
-            return True
-        pair = f"{given.get('principal')}\0{given.get('credentials')}"
-        return hmac.compare_digest(pair.encode(), f"{self.user}\0{self.password}".encode())
 
 
 class Session:
@@ -147,7 +138,7 @@ class Session:
     # -- greeting -------------------------------------------------------------------------------
 
     async def _hello(self, fields: tuple[Any, ...]) -> None:
-        given = _map_at(fields, 0)
+        given = map_at(fields, 0)
         if self._version >= (5, 1):
             self._state = State.LOGON
         else:
@@ -156,7 +147,7 @@ class Session:
         await self._send(SUCCESS, self._greeting())
 
     async def _logon(self, fields: tuple[Any, ...]) -> None:
-        await self._check(_map_at(fields, 0))
+        await self._check(map_at(fields, 0))
         self._state = State.IDLE
         await self._send(SUCCESS, self._greeting())
 
@@ -179,10 +170,10 @@ class Session:
         text = fields[0] if fields else None
         if not isinstance(text, str):
             raise ProtocolBroken("RUN without a query")
-        database = _map_at(fields, 2).get("db") or "memgraph"
+        database = map_at(fields, 2).get("db") or "memgraph"
         if database != "memgraph":
             raise TransientFailure(f'Tried to retrieve an unknown database "{database}".')
-        prepared = await self._interpreter.prepare(text, _map_at(fields, 1))
+        prepared = await self._interpreter.prepare(text, map_at(fields, 1))
         self._prepared, self._answer, self._sent_rows = prepared, None, 0
         self._run_id = str(uuid.uuid4())
         self._state = State.RESULT
@@ -192,10 +183,10 @@ class Session:
         await self._send(SUCCESS, metadata)
 
     async def _pull(self, fields: tuple[Any, ...]) -> None:
-        await self._deliver(_map_at(fields, 0).get("n", -1), keep=True)
+        await self._deliver(map_at(fields, 0).get("n", -1), keep=True)
 
     async def _discard(self, fields: tuple[Any, ...]) -> None:
-        await self._deliver(_map_at(fields, 0).get("n", -1), keep=False)
+        await self._deliver(map_at(fields, 0).get("n", -1), keep=False)
 
     async def _deliver(self, count: Any, *, keep: bool) -> None:
         """Run on the first call, commit with the last row, and only then send anything."""
@@ -213,18 +204,21 @@ class Session:
                 out += self._record(row, prepared)
         self._sent_rows += taken
         if self._sent_rows < len(rows):
-            out += _message(SUCCESS, {"has_more": True, "run_id": self._run_id})
+            out += message_bytes(SUCCESS, {"has_more": True, "run_id": self._run_id})
         else:
             await prepared.finish()
             self._drop_result()
             self._state = State.IDLE
-            out += _message(SUCCESS, self._summary(answer))
+            out += message_bytes(SUCCESS, self._summary(answer))
         await self._reply(bytes(out))
 
     def _record(self, row: list[Any], prepared: Prepared) -> bytes:
         element_ids = self._version >= (5, 0)
         values = [to_bolt(v, prepared.transaction, element_ids=element_ids) for v in row]
-        return _message(RECORD, values)
+        try:
+            return message_bytes(RECORD, values)
+        except (TypeError, RecursionError) as problem:
+            raise ClientFailure(f"A value of the result cannot be sent: {problem}.") from problem
 
     def _summary(self, answer: Answer) -> dict[str, Any]:
         return {
@@ -251,7 +245,7 @@ class Session:
 
     async def _commit(self, fields: tuple[Any, ...]) -> None:
         await self._interpreter.commit()
-        await self._reply(_message(SUCCESS, {}))
+        await self._reply(message_bytes(SUCCESS, {}))
 
     async def _rollback(self, fields: tuple[Any, ...]) -> None:
         await self._interpreter.rollback()
@@ -274,26 +268,17 @@ class Session:
     async def _send(self, tag: int, *fields: Any) -> None:
         if self._instance.faults.slow_s:
             await trio.sleep(self._instance.faults.slow_s)
-        await self._link.send_all(_message(tag, *fields))
+        await self._link.send_all(message_bytes(tag, *fields))
 
     async def _fail(self, problem: Failure) -> None:
-        await self._reply(_message(FAILURE, {"code": problem.code, "message": problem.message}))
+        await self._reply(
+            message_bytes(FAILURE, {"code": problem.code, "message": problem.message})
+        )
 
     async def _break_off(self) -> None:
         failure = {"code": failures.EXECUTION_EXCEPTION, "message": failures.GOES_WRONG}
-        await self._link.send_all(_message(FAILURE, failure))
+        await self._link.send_all(message_bytes(FAILURE, failure))
         raise Leave
-
-
-def _message(tag: int, *fields: Any) -> bytes:
-    return chunked(pack(Structure(tag, fields)))
-
-
-def _map_at(fields: tuple[Any, ...], at: int) -> dict[str, Any]:
-    value = fields[at] if len(fields) > at else {}
-    if not isinstance(value, dict):
-        raise ProtocolBroken("a map was expected")
-    return value
 
 
 Handler = Callable[[Session, tuple[Any, ...]], Awaitable[None]]

@@ -92,7 +92,8 @@ def properties_of(value: Any, scope: Scope) -> Mapping[str, Any]:
         relationship = scope.transaction.relationship(value.id)
         return relationship.properties if relationship else {}
     raise ClientFailure(
-        "Only nodes, edges, maps, temporal types, points and graphs have properties to be looked-up."
+        "Only nodes, edges, maps, temporal types, points and graphs have properties to be "
+        "looked-up."
     )
 
 

@@ -12,13 +12,12 @@ from typing import Any
 import attrs
 
 from controller.sandbox.memgraph.cypher import projection
-from controller.sandbox.memgraph.cypher.evaluate import Row, Scope, evaluate, properties_of
+from controller.sandbox.memgraph.cypher.evaluate import Row, Scope, evaluate
 from controller.sandbox.memgraph.cypher.patterns import (
     USED,
     create_path,
     hints_of,
     matches,
-    storable,
 )
 from controller.sandbox.memgraph.cypher.syntax import (
     Assign,
@@ -27,18 +26,15 @@ from controller.sandbox.memgraph.cypher.syntax import (
     Delete,
     Match,
     Merge,
+    PathPattern,
     Projection,
     Query,
     Remove,
-    SetItem,
-    SetLabels,
-    SetMap,
-    SetProperty,
     Unwind,
-    Variable,
 )
+from controller.sandbox.memgraph.cypher.updates import apply_items, assign, delete, remove
 from controller.sandbox.memgraph.failures import ClientFailure
-from controller.sandbox.memgraph.graph.records import Change, Key, NodeRef, RelationshipRef
+from controller.sandbox.memgraph.graph.records import Change
 from controller.sandbox.memgraph.graph.transaction import Transaction
 
 Rows = Iterable[Row]
@@ -107,14 +103,14 @@ def _names(clause: Clause) -> set[str]:
     """The variables a clause may bind."""
     if isinstance(clause, Unwind):
         return {clause.variable}
+    paths: tuple[PathPattern, ...] = ()
     if isinstance(clause, Merge):
         paths = (clause.path,)
     elif isinstance(clause, (Match, Create)):
         paths = clause.paths
-    else:
-        return set()
-    parts = [part for path in paths for part in (*path.nodes, *path.relationships)]
-    return {part.variable for part in parts if part.variable is not None}
+    names = {node.variable for path in paths for node in path.nodes}
+    names |= {step.variable for path in paths for step in path.relationships}
+    return {name for name in names if name is not None}
 
 
 def _variables(query: Query) -> set[str]:
@@ -142,101 +138,13 @@ def _merge(clause: Merge, rows: Rows, scope: Scope) -> list[Row]:
     for row in rows:
         found = list(matches(clause.path, {**row, USED: ()}, scope, {}))
         for bound in found:
-            _apply(clause.on_match, bound, scope)
+            apply_items(clause.on_match, bound, scope)
         if not found:
             bound = create_path(clause.path, row, scope)
-            _apply(clause.on_create, bound, scope)
+            apply_items(clause.on_create, bound, scope)
             found = [bound]
         result += found
     return result
-
-
-def _assign(clause: Assign, rows: Rows, scope: Scope) -> list[Row]:
-    result = []
-    for row in list(rows):
-        _apply(clause.items, row, scope)
-        result.append(row)
-    return result
-
-
-def _apply(items: tuple[SetItem, ...], row: Row, scope: Scope) -> None:
-    for item in items:
-        if isinstance(item, SetLabels):
-            _change_labels(row, item, scope, add=True)
-        elif isinstance(item, SetMap):
-            _set_map(item, row, scope)
-        else:
-            _set_property(item, row, scope)
-
-
-def _set_property(item: SetProperty, row: Row, scope: Scope) -> None:
-    target = evaluate(item.target, row, scope)
-    if target is None:
-        return
-    value = storable(evaluate(item.value, row, scope))
-    properties = {**properties_of(target, scope), item.key: value}
-    scope.transaction.set_properties(_key(target), properties)
-
-
-def _set_map(item: SetMap, row: Row, scope: Scope) -> None:
-    target = evaluate(Variable(item.variable), row, scope)
-    if target is None:
-        return
-    value = evaluate(item.value, row, scope)
-    given = value if isinstance(value, dict) else dict(properties_of(value, scope))
-    base = dict(properties_of(target, scope)) if item.merge else {}
-    scope.transaction.set_properties(_key(target), storable({**base, **given}))
-
-
-def _change_labels(row: Row, item: SetLabels, scope: Scope, add: bool) -> None:
-    target = evaluate(Variable(item.variable), row, scope)
-    node = scope.transaction.node(target.id) if isinstance(target, NodeRef) else None
-    if node is None:
-        return
-    named = frozenset(item.labels)
-    labels = node.labels | named if add else node.labels - named
-    if labels != node.labels:
-        scope.transaction.set_labels(node, labels)
-
-
-def _remove(clause: Remove, rows: Rows, scope: Scope) -> list[Row]:
-    result = list(rows)
-    for row in result:
-        for base, key in clause.properties:
-            target = evaluate(base, row, scope)
-            if target is not None and key in properties_of(target, scope):
-                rest = {**properties_of(target, scope), key: None}
-                scope.transaction.set_properties(_key(target), rest)
-        for item in clause.labels:
-            _change_labels(row, item, scope, add=False)
-    return result
-
-
-def _delete(clause: Delete, rows: Rows, scope: Scope) -> list[Row]:
-    result = list(rows)
-    targets = [evaluate(target, row, scope) for row in result for target in clause.targets]
-    transaction = scope.transaction
-    for target in targets:
-        if isinstance(target, RelationshipRef):
-            relationship = transaction.relationship(target.id)
-            if relationship is not None:
-                transaction.delete_relationship(relationship)
-    for target in targets:
-        if isinstance(target, NodeRef):
-            _delete_node(target, clause.detach, transaction)
-        elif target is not None and not isinstance(target, RelationshipRef):
-            raise ClientFailure("Only edges and vertices can be deleted.")
-    return result
-
-
-def _delete_node(target: NodeRef, detach: bool, transaction: Transaction) -> None:
-    node = transaction.node(target.id)
-    if node is None:
-        return
-    if detach:
-        for relationship in list(transaction.relationships_of(node.id)):
-            transaction.delete_relationship(relationship)
-    transaction.delete_node(node)
 
 
 def _unwind(clause: Unwind, rows: Rows, scope: Scope) -> Iterator[Row]:
@@ -271,10 +179,6 @@ def _count(expression: Any, scope: Scope, name: str) -> int | None:
     return value
 
 
-def _key(target: Any) -> Key:
-    return ("n" if isinstance(target, NodeRef) else "r", target.id)
-
-
 def _stats(changes: list[Change]) -> dict[str, int]:
     if not changes:
         return {}
@@ -298,9 +202,9 @@ _CLAUSES: dict[type[Clause], Callable[[Any, Rows, Scope], Rows]] = {
     Match: _match,
     Create: _create,
     Merge: _merge,
-    Assign: _assign,
-    Remove: _remove,
-    Delete: _delete,
+    Assign: assign,
+    Remove: remove,
+    Delete: delete,
     Unwind: _unwind,
     Projection: _project,
 }

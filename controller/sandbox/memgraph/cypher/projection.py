@@ -7,12 +7,11 @@ columns there is exactly one group, also over no rows.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import attrs
-
 from controller.sandbox.memgraph.cypher.evaluate import AGGREGATES, Row, Scope, evaluate
 from controller.sandbox.memgraph.cypher.functions import Accumulator, hashable
 from controller.sandbox.memgraph.cypher.patterns import USED
 from controller.sandbox.memgraph.cypher.syntax import Call, Expression, Projection
+from controller.sandbox.memgraph.failures import ClientFailure
 
 
 def project(clause: Projection, rows: Iterable[Row], scope: Scope) -> Iterable[Row]:
@@ -43,8 +42,8 @@ def aggregates_in(expression: Any) -> list[Call]:
         for item in expression:
             found += aggregates_in(item)
     elif isinstance(expression, Expression):
-        for field in attrs.fields(type(expression)):
-            found += aggregates_in(getattr(expression, field.name))
+        for name in getattr(type(expression), "__slots__", ()):
+            found += aggregates_in(getattr(expression, name, None))
     return found
 
 
@@ -67,7 +66,7 @@ def _grouped(
         if group is None:
             group = groups[key] = _Group(row, aggregates)
         for call, accumulator in zip(aggregates, group.accumulators, strict=True):
-            value = True if call.star else evaluate(call.arguments[0], row, scope)
+            value = True if call.star else _argument(call, row, scope)
             accumulator.add(value)
     if not groups and not by:
         groups[()] = _Group({}, aggregates)
@@ -75,6 +74,12 @@ def _grouped(
         results = [accumulator.result() for accumulator in group.accumulators]
         row = {**group.row, **dict(zip(aggregates, results, strict=True))}
         yield row, {column.name: evaluate(column.value, row, scope) for column in clause.columns}
+
+
+def _argument(call: Call, row: Row, scope: Scope) -> Any:
+    if len(call.arguments) != 1:
+        raise ClientFailure(f"{call.name.upper()} takes one argument.")
+    return evaluate(call.arguments[0], row, scope)
 
 
 def _distinct(pairs: Iterable[tuple[Row, Row]]) -> Iterator[tuple[Row, Row]]:

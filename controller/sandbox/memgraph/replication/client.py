@@ -18,9 +18,8 @@ from controller.sandbox.memgraph.durability.state import Registration
 from controller.sandbox.memgraph.durability.storage import Storage
 from controller.sandbox.memgraph.faults import Dialer
 from controller.sandbox.memgraph.logbook import Logbook
-from controller.sandbox.memgraph.replication.wire import Channel, WireBroken
+from controller.sandbox.memgraph.replication.rpc import Reason, RpcConnection, RpcFailed
 
-CONNECT_S = 5.0
 PING_S = 5.0
 HEARTBEAT_S = 10.0
 SWAP_S = 10.0
@@ -45,23 +44,6 @@ class Status(StrEnum):
     DIVERGED = "diverged"
 
 
-class Reason(StrEnum):
-    """Why a commit did not reach a replica; `plural` is the form for several."""
-
-    NOT_IN_SYNC = "replica is not reachable or not in sync with the main"
-    RPC_ERROR = "RPC communication error"
-    RPC_TIMEOUT = "RPC timeout while replicating"
-    DIVERGED = "replica has diverged from main"
-
-
-class RpcFailed(Exception):
-    """A call got no answer; the connection is closed."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
-
-
 @attrs.frozen
 class MainSide:
     """What a client needs of its main."""
@@ -82,8 +64,7 @@ class ReplicaClient:
         self.ts = 0
         self.scope = trio.CancelScope()
         self._side = side
-        self._channel: Channel | None = None
-        self._rpc_lock = trio.Lock()
+        self._rpc = RpcConnection(side.dialer, registration.host, registration.port)
         self._failed_pings = 0
         self._check_wanted = trio.Event()
         self._queue_in, self._queue_out = trio.open_memory_channel[tuple[Commit, bytes]](
@@ -94,49 +75,11 @@ class ReplicaClient:
     def mode(self) -> str:
         return self.registration.mode
 
-    # -- calls ----------------------------------------------------------------------------------
-
-    async def call(
+    async def _call(
         self, head: dict[str, Any], body: bytes = b"", *, within_s: float
     ) -> dict[str, Any]:
-        """The replica's answer.
-
-        Raises:
-            RpcFailed: no connection, no answer in time, or a broken answer.
-        """
-        async with self._rpc_lock:
-            channel = self._channel or await self._connect()
-            self._channel = None  # a cancelled or failed call leaves no half-read connection
-            answer = None
-            try:
-                with trio.fail_after(within_s):
-                    await channel.send({**self._identity(), **head}, body)
-                    answer = await channel.receive()
-            except trio.TooSlowError as problem:
-                raise RpcFailed(Reason.RPC_TIMEOUT) from problem
-            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as problem:
-                raise RpcFailed(Reason.RPC_ERROR) from problem
-            except WireBroken as problem:
-                raise RpcFailed(Reason.RPC_ERROR) from problem
-            finally:
-                if answer is None:
-                    channel.close_now()
-                else:
-                    self._channel = channel
-            if answer is None:
-                raise RpcFailed(Reason.RPC_ERROR)
-            return answer[0]
-
-    def _identity(self) -> dict[str, Any]:
-        return {"main": self._side.main_uuid, "storage": self._side.storage.uuid}
-
-    async def _connect(self) -> Channel:
-        where = self.registration
-        try:
-            with trio.fail_after(CONNECT_S):
-                return Channel(await self._side.dialer.dial(where.host, where.port))
-        except (OSError, trio.TooSlowError) as problem:
-            raise RpcFailed(Reason.NOT_IN_SYNC) from problem
+        identity = {"main": self._side.main_uuid, "storage": self._side.storage.uuid}
+        return await self._rpc.call({**identity, **head}, body, within_s=within_s)
 
     # -- registering ----------------------------------------------------------------------------
 
@@ -146,21 +89,21 @@ class ReplicaClient:
         Raises:
             RpcFailed: it did not.
         """
-        answer = await self.call({"op": "swap"}, within_s=SWAP_S)
+        answer = await self._call({"op": "swap"}, within_s=SWAP_S)
         if not answer.get("ok"):
             raise RpcFailed(Reason.RPC_ERROR)
 
     async def align_storage(self) -> None:
         """Offer our storage UUID; whatever comes of it is found by the heartbeat."""
         try:
-            await self.call({"op": "system"}, within_s=SYSTEM_S)
+            await self._call({"op": "system"}, within_s=SYSTEM_S)
         except RpcFailed as problem:
             self._log("system recovery failed", problem)
 
     async def heartbeat(self) -> None:
         """Set `status` and `ts` by what the replica says of its data."""
         try:
-            answer = await self.call({"op": "heartbeat"}, within_s=HEARTBEAT_S)
+            answer = await self._call({"op": "heartbeat"}, within_s=HEARTBEAT_S)
         except RpcFailed as problem:
             self.status = Status.INVALID
             self._log("heartbeat failed", problem)
@@ -206,7 +149,7 @@ class ReplicaClient:
 
     async def _ship_once(self, op: str, payload: bytes) -> Reason | None:
         try:
-            answer = await self.call({"op": op}, payload, within_s=PREPARE_S)
+            answer = await self._call({"op": op}, payload, within_s=PREPARE_S)
         except RpcFailed as problem:
             self._log(f"{op} failed", problem)
             return problem.reason
@@ -222,7 +165,7 @@ class ReplicaClient:
     async def finalize(self, ts: int, *, committed: bool) -> None:
         """Second phase. Its failure is ignored, as Memgraph does (MEMGRAPH 3.3)."""
         try:
-            await self.call(
+            await self._call(
                 {"op": "finalize", "ts": ts, "committed": committed}, within_s=FINALIZE_S
             )
         except RpcFailed as problem:
@@ -257,9 +200,7 @@ class ReplicaClient:
             self.close_now()
 
     def close_now(self) -> None:
-        if self._channel is not None:
-            self._channel.close_now()
-            self._channel = None
+        self._rpc.close_now()
         self._queue_in.close()
         self._queue_out.close()
 
@@ -275,7 +216,7 @@ class ReplicaClient:
 
     async def _check(self) -> None:
         try:
-            await self.call({"op": "ping"}, within_s=PING_S)
+            await self._call({"op": "ping"}, within_s=PING_S)
         except RpcFailed:
             self._failed_pings += 1
             if self._failed_pings >= FAILED_PINGS_MAX and self.status is not Status.DIVERGED:
@@ -308,7 +249,7 @@ class ReplicaClient:
         payloads = storage.commits_after(self.ts)
         if payloads is None:
             data = storage.snapshot_data()
-            return await self.call({"op": "snapshot"}, data, within_s=SNAPSHOT_S)
+            return await self._call({"op": "snapshot"}, data, within_s=SNAPSHOT_S)
         batch: list[bytes] = []
         size = 0
         for payload in payloads:
@@ -317,7 +258,7 @@ class ReplicaClient:
             if size > BATCH_BYTES:
                 break
         sizes = [len(payload) for payload in batch]
-        return await self.call({"op": "wal", "sizes": sizes}, b"".join(batch), within_s=WAL_S)
+        return await self._call({"op": "wal", "sizes": sizes}, b"".join(batch), within_s=WAL_S)
 
     async def _feed_forever(self) -> None:
         async for commit, payload in self._queue_out:

@@ -15,9 +15,10 @@ from controller.sandbox.memgraph.failures import NOT_MAIN_ANYMORE, ClientFailure
 from controller.sandbox.memgraph.faults import Faults
 from controller.sandbox.memgraph.graph.changes import check_unique
 from controller.sandbox.memgraph.graph.transaction import Transaction
-from controller.sandbox.memgraph.replication.client import Reason, ReplicaClient
+from controller.sandbox.memgraph.replication.client import ReplicaClient
 from controller.sandbox.memgraph.replication.report import Shortfall, replication_failure
 from controller.sandbox.memgraph.replication.roles import RoleKeeper
+from controller.sandbox.memgraph.replication.rpc import Reason
 
 
 class Committer:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import attrs
 
 from controller.sandbox.memgraph.failures import ClientFailure, Failure, TransientFailure
-from controller.sandbox.memgraph.replication.client import Reason, ReplicaClient
+from controller.sandbox.memgraph.replication.client import ReplicaClient
+from controller.sandbox.memgraph.replication.rpc import Reason
 
 _PLURAL = {
     Reason.NOT_IN_SYNC: "replicas are not reachable or not in sync with the main",

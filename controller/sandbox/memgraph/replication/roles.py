@@ -27,10 +27,10 @@ from controller.sandbox.memgraph.logbook import Logbook
 from controller.sandbox.memgraph.replication.client import (
     MainSide,
     ReplicaClient,
-    RpcFailed,
     Status,
 )
 from controller.sandbox.memgraph.replication.locks import RoleLock
+from controller.sandbox.memgraph.replication.rpc import RpcFailed
 from controller.sandbox.memgraph.replication.server import ReplicaServer
 
 

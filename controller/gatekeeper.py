@@ -1,0 +1,278 @@
+"""Between the fold and the gateways of one pod: what may be relayed, and what is acknowledged.
+
+Promise (S6, S7): the pod's gateway Lease exists before the ledger's head is read, and the head is
+read before anything opens. A cut comes before its acknowledgement. RW opens to an incarnation only
+after: connect, then a quorum read of the head, then role, storage UUID and a row for every other
+member of the sync set. Without a confirmation of the head for GATEWAY_SELF_FENCE, RW closes by
+itself. What a newcomer gets wrong: the ledger alone opens nothing; the verified incarnation does.
+"""
+
+import math
+from collections.abc import Awaitable, Callable
+
+import structlog
+import trio
+import trio.lowlevel
+from attrs import frozen
+
+from controller.errors import ControllerError
+from controller.gateways import Gateways, Kind, Wish
+from controller.ports import GatewayLeases, MemgraphInstance
+from controller.verify import has_rows_for_sync_set, why_not_main
+from gateway import Route, Upstream
+from statemachine.cluster import Cluster
+from statemachine.ids import Incarnation, Instance, Role, Seq, Term
+from statemachine.observations import Failure, GatewayFacts, ProbeAnswered
+from statemachine.route import Routes, route
+from statemachine.view import View
+
+log = structlog.get_logger(__name__)
+
+CONFIRM_S = 1.0  # the head is read and the Lease renewed this often
+DOUBTS_MAX = 64  # doubted incarnations remembered; older ones are gone by then
+RETRY_S = 0.1  # after a verification or a Lease write failed
+
+
+@frozen
+class Target:
+    """Whom RW shall reach: a change of any field needs a new verification."""
+
+    term: Term
+    instance: Instance
+    host: str
+
+
+class Gatekeeper:
+    """One for each controller pod. `follow` is called by the loop after each event and turn."""
+
+    def __init__(
+        self,
+        *,
+        pod: str,
+        bolt_port: int,
+        self_fence_s: float,
+        leases: GatewayLeases,
+        reach: Callable[[Instance], MemgraphInstance | None],
+        read_head: Callable[[], Awaitable[float | None]],
+        gateways: Gateways,
+    ) -> None:
+        self._pod, self._bolt_port, self._self_fence_s = pod, bolt_port, self_fence_s
+        self._leases, self._reach, self._read_head = leases, reach, read_head
+        self._gateways = gateways
+        self._cluster = Cluster()
+        self._view: View | None = None
+        self._may_open = False  # Lease created, then head read
+        self._target: Target | None = None
+        self._verified: tuple[Target, Upstream] | None = None
+        self._applied: dict[Kind, Route] = {}
+        self._doubts: dict[tuple[str, int], float] = {}  # upstream -> when a session doubted it
+        self._acked = Seq(0)
+        self._wake_verify, self._wake_lease = trio.Event(), trio.Event()
+        self._published: GatewayFacts | None = None
+        self.trouble = ""
+
+    # -- what the loop tells
+
+    def follow(self, cluster: Cluster, view: View) -> None:
+        """Cut what the fold forbids, at once; open what is verified; wake who has to act."""
+        self._cluster, self._view = cluster, view
+        routes = route(cluster, view)
+        self._follow_rw(routes, view)
+        self._apply(Kind.RO, Route(int(routes.term), self._readers(routes, view), "no replica"))
+        if cluster.seq > self._acked:
+            self._acked = cluster.seq  # after the cut above, never before
+        if self._facts() != self._published:
+            self._wake_lease.set()
+
+    def _follow_rw(self, routes: Routes, view: View) -> None:
+        host = self._host(routes.main, view) if routes.main else ""
+        wanted = Target(routes.term, routes.main, host) if routes.main and host else None
+        if wanted != self._target:
+            self._target, self._verified = wanted, None
+            self._wake_verify.set()
+        if self._verified is not None and not self._still_holds(self._verified[1], view):
+            log.warning("upstream_unverified", instance=self._verified[1].instance)
+            self._verified = None
+            self._wake_verify.set()
+        upstreams = (self._verified[1],) if self._verified and self._may_open else ()
+        reason = routes.reason or "the main is being verified"
+        self._apply(Kind.RW, Route(int(routes.term), upstreams, "" if upstreams else reason))
+
+    def _host(self, instance: Instance | None, view: View) -> str:
+        pod = view.instance(instance).pod if instance else None
+        return pod.ip if pod else ""
+
+    def _still_holds(self, upstream: Upstream, view: View) -> bool:
+        seen = view.instance(Instance(upstream.instance))
+        if seen.failure in (Failure.REFUSED, Failure.NO_ADDRESS):
+            return False
+        answer = seen.answer
+        if answer is None or answer.incarnation < upstream.incarnation:
+            return True  # seen before it was verified
+        if answer.incarnation != upstream.incarnation or answer.role is not Role.MAIN:
+            return False
+        is_older_than_the_fold = answer.asked_at_s < view.folded_at_s
+        return is_older_than_the_fold or has_rows_for_sync_set(self._cluster, answer.rows or ())
+
+    def _readers(self, routes: Routes, view: View) -> tuple[Upstream, ...]:
+        """Readers of the ledger that answer this pod as REPLICA (or as the main, where the user
+        allowed that) in a known incarnation (S14)."""
+        found = []
+        for instance in sorted(routes.readers):
+            role = Role.MAIN if instance == routes.main else Role.REPLICA
+            answer = view.instance(instance).answer
+            host = self._host(instance, view)
+            if host and answer is not None and self._may_read(instance, role, answer, view):
+                found.append(Upstream(instance, answer.incarnation, host, self._bolt_port))
+        return tuple(found)
+
+    def _may_read(self, instance: Instance, role: Role, answer: ProbeAnswered, view: View) -> bool:
+        failure = view.instance(instance).failure
+        ours = answer.storage_uuid in ("", self._cluster.storage_uuid)
+        doubted_s = self._doubts.get((instance, answer.incarnation), -math.inf)
+        fits = answer.role is role and ours and answer.asked_at_s > doubted_s
+        return self._may_open and failure is None and fits
+
+    def _apply(self, kind: Kind, wanted: Route) -> None:
+        if self._applied.get(kind) == wanted:
+            return
+        cut = self._gateways.apply(kind, wanted)
+        before = self._applied.get(kind)
+        self._applied[kind] = wanted
+        if cut or before is None or before.upstreams != wanted.upstreams:
+            to = [f"{u.instance}#{u.incarnation}" for u in wanted.upstreams]
+            log.info("route", kind=kind.value, term=wanted.term, to=to, why=wanted.reason, cut=cut)
+
+    # -- tasks
+
+    async def run(self) -> None:
+        """Keeps the Lease, the head and the verification up until cancelled."""
+        await self._create_lease()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_confirmed)
+            nursery.start_soon(self._keep_lease)
+            nursery.start_soon(self._keep_verified)
+            nursery.start_soon(self._keep_confirming_sessions)
+
+    async def _create_lease(self) -> None:
+        while not await self._put_lease():
+            await trio.sleep(RETRY_S)  # noqa: ASYNC110 - nothing tells when the API server is back
+
+    async def _keep_confirmed(self) -> None:
+        """Read the head again and again; RW serves only for so long after the last time."""
+        while True:
+            sent_at_s = await self._read_head()
+            if sent_at_s is not None:
+                self._may_open = True
+                self._gateways.serve_until(sent_at_s + self._self_fence_s)
+                self._wake_lease.set()
+            await trio.sleep(CONFIRM_S if sent_at_s is not None else RETRY_S)
+
+    async def _keep_lease(self) -> None:
+        while True:
+            self._wake_lease = trio.Event()
+            pause_s = math.inf if await self._put_lease() else RETRY_S
+            with trio.move_on_after(pause_s):
+                await self._wake_lease.wait()
+                continue
+            await trio.lowlevel.checkpoint()
+
+    async def _put_lease(self) -> bool:
+        facts = self._facts()
+        try:
+            await self._leases.put(facts)
+        except ControllerError as error:
+            self._tell(str(error))
+            return False
+        self._published = facts
+        self._tell("")
+        return True
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            (log.error if trouble else log.info)("gateway_lease", trouble=trouble or "none")
+
+    def _facts(self) -> GatewayFacts:
+        rw = self._applied.get(Kind.RW)
+        return GatewayFacts(
+            pod=self._pod,
+            stamp="",
+            acked_seq=self._acked,
+            rw_open=bool(rw and rw.upstreams),
+            term=Term(rw.term if rw else 0),
+            vantage=self._view.vantage() if self._view else {},
+        )
+
+    async def _keep_verified(self) -> None:
+        while True:
+            self._wake_verify = trio.Event()
+            target = self._target
+            if target is not None and self._verified is None and not await self._verify(target):
+                with trio.move_on_after(RETRY_S):
+                    await self._wake_verify.wait()
+                continue
+            await self._wake_verify.wait()
+
+    async def _verify(self, target: Target) -> bool:
+        """Connect, then read the head, then ask: in this order (S7)."""
+        reached = self._reach(target.instance)
+        if reached is None:
+            return False
+        try:
+            connected = await reached.probe()
+            if await self._read_head() is None or self._target != target:
+                return False
+            answer = await reached.probe()
+        except ControllerError as error:
+            log.info("not_verified", instance=target.instance, why=str(error))
+            return False
+        if answer.incarnation != connected.incarnation or self._target != target:
+            return False
+        if wrong := why_not_main(self._cluster, answer):
+            log.info("not_verified", instance=target.instance, why=wrong)
+            return False
+        upstream = Upstream(target.instance, answer.incarnation, target.host, self._bolt_port)
+        self._verified = (target, upstream)
+        if self._view is not None:
+            self.follow(self._cluster, self._view)
+        return True
+
+    async def _keep_confirming_sessions(self) -> None:
+        """Answer the gateways' wish for a confirmation of freshly dialled sessions (S7)."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                for wish in await self._gateways.wait_wishes():
+                    nursery.start_soon(self._confirm, wish)
+
+    async def _confirm(self, wish: Wish) -> None:
+        upstream = wish.upstream
+        reached = self._reach(Instance(upstream.instance))
+        asked_at_s = trio.current_time()
+        try:
+            if reached is None:
+                return
+            role = await reached.ping(Incarnation(upstream.incarnation))
+        except ControllerError as error:
+            self._doubt(upstream, str(error))
+        else:
+            if role is self._expected_role(wish):
+                self._gateways.confirm(wish, asked_at_s)
+            else:
+                self._doubt(upstream, f"it says {role.value}")
+
+    def _expected_role(self, wish: Wish) -> Role:
+        is_fallback = self._target is not None and wish.upstream.instance == self._target.instance
+        return Role.MAIN if wish.kind is Kind.RW or is_fallback else Role.REPLICA
+
+    def _doubt(self, upstream: Upstream, why: str) -> None:
+        """Use the upstream no more until a newer probe or verification vouches for it."""
+        log.info("not_confirmed", instance=upstream.instance, why=why)
+        if len(self._doubts) >= DOUBTS_MAX:
+            self._doubts.clear()
+        self._doubts[upstream.instance, upstream.incarnation] = trio.current_time()
+        if self._verified is not None and self._verified[1] == upstream:
+            self._verified = None
+            self._wake_verify.set()
+        if self._view is not None:
+            self.follow(self._cluster, self._view)

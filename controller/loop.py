@@ -1,0 +1,234 @@
+"""The one task that owns the state: observations in; events appended; commands and routes out.
+
+A turn: take in everything that waits, let `decide` name the next event, append it, and only when it
+is in the ledger fold it, tell the followers (gatekeeper, web), and go on; at the end hand the
+commands that `plan` owes to the executor. No locks: nobody else changes what is in here.
+"""
+
+import math
+import secrets
+from collections.abc import Callable
+
+import structlog
+import trio
+from attrs import frozen
+
+from controller.chronicle import Chronicle
+from controller.errors import ControllerError, KubeForbidden, KubeRefused, KubeUnavailable
+from controller.executor import Executor
+from controller.ports import StoredLedger
+from statemachine.cluster import Cluster
+from statemachine.decide import Refusal, decide
+from statemachine.events import Event
+from statemachine.observations import (
+    CommandEnded,
+    Folded,
+    LeadershipChanged,
+    Observation,
+    PodsListed,
+    Ticked,
+)
+from statemachine.observe import observe
+from statemachine.plan import plan
+from statemachine.view import View
+
+log = structlog.get_logger(__name__)
+
+INBOX_MAX = 1024  # observations that may wait; a full inbox drops the oldest picture's update
+TICK_S = 0.25  # graces are looked at this often when nothing happens
+APPEND_PAUSE_S = 0.5  # after the API server was not there
+APPEND_PAUSE_LASTING_S = 5.0  # after it refused us
+EVENTS_A_TURN_MAX = 32  # more in one turn is a livelock between two rules: a bug
+
+
+@frozen
+class LedgerSeen:
+    """A picture of the ledger from the watch."""
+
+    stored: StoredLedger | None
+
+
+@frozen
+class ReadLedger:
+    """Wanted: a quorum read. `done` is called with the time when it was sent, or None."""
+
+    done: Callable[[float | None], None]
+
+
+Message = Observation | LedgerSeen | ReadLedger
+Follower = Callable[[Cluster, View], None]
+
+
+class Loop:
+    """State of one controller pod. `followers` are called after every turn and every event with
+    what is true now; they must not block."""
+
+    def __init__(self, chronicle: Chronicle, view: View) -> None:
+        self.chronicle, self.view = chronicle, view
+        self.refusals: tuple[Refusal, ...] = ()
+        self.followers: list[Follower] = []
+        self.after_command: Callable[[CommandEnded], None] = lambda ended: None
+        self.trouble = ""
+        self.turned_at_s = -math.inf
+        self.executor: Executor | None = None
+        self._send, self._inbox = trio.open_memory_channel[Message](INBOX_MAX)
+        self._append_due_s = -math.inf
+
+    @property
+    def cluster(self) -> Cluster:
+        """The fold of the verified ledger."""
+        return self.chronicle.ledger.cluster
+
+    def report(self, message: Message) -> None:
+        """Hand in an observation without waiting. When the inbox is full the message is dropped:
+        nothing depends on having seen each one, and the next probe or picture follows."""
+        try:
+            self._send.send_nowait(message)
+        except trio.WouldBlock:
+            log.warning("inbox_full", dropped=type(message).__name__)
+
+    async def run(self) -> None:
+        """Turns until cancelled.
+
+        Raises:
+            InvariantViolated, IllegalTransition: a bug; whoever runs this ends the process, whose
+                gateways close with it.
+        """
+        while True:
+            with trio.move_on_after(self._wait_s()):
+                await self._take(await self._inbox.receive())
+            while True:
+                try:
+                    message = self._inbox.receive_nowait()
+                except trio.WouldBlock:
+                    break
+                await self._take(message)
+            self._observe(Ticked(trio.current_time()))
+            await self.turn()
+
+    def _wait_s(self) -> float:
+        due_s = self.executor.next_due_s() if self.executor else math.inf
+        return max(0.0, min(TICK_S, due_s - trio.current_time()))
+
+    async def _take(self, message: Message) -> None:
+        match message:
+            case LedgerSeen():
+                self.chronicle.take_picture(message.stored)
+            case ReadLedger():
+                await self._read(message)
+            case _:
+                self._observe(message)
+                if isinstance(message, CommandEnded):
+                    self.after_command(message)
+
+    def _observe(self, observation: Observation) -> None:
+        self.view = observe(self.view, observation)
+
+    async def _read(self, wanted: ReadLedger) -> None:
+        sent_at_s = trio.current_time()
+        try:
+            await self.chronicle.read()
+        except ControllerError as error:
+            self._tell(str(error))
+            wanted.done(None)
+            return
+        self._tell("")
+        self._fold()
+        wanted.done(sent_at_s)
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            (log.error if trouble else log.info)("ledger_access", trouble=trouble or "none")
+
+    def _fold(self) -> None:
+        """Tell the view and the followers what the ledger says now."""
+        cluster = self.cluster
+        self._observe(Folded(trio.current_time(), cluster.seq, cluster.term))
+        for follow in self.followers:
+            follow(cluster, self.view)
+
+    async def turn(self) -> None:
+        """Decide and append until nothing is due, then hand out the commands owed."""
+        self._fold()
+        for _ in range(EVENTS_A_TURN_MAX):
+            if not await self._decide_once():
+                break
+        else:
+            log.error("too_many_events_in_a_turn", seq=self.cluster.seq)
+        self._owe()
+        self.turned_at_s = trio.current_time()
+
+    async def _decide_once(self) -> bool:
+        """Whether there may be more to decide at once."""
+        if not self.view.identity or not self.chronicle.was_read:
+            self.refusals = ()
+            return False
+        if trio.current_time() < self._append_due_s:
+            return False
+        if self.chronicle.trouble:
+            return await self._restore()
+        decision = decide(self.cluster, self.view)
+        if isinstance(decision, Event):
+            return await self._append(decision)
+        self.refusals = decision
+        if self.chronicle.is_uncertain:
+            self._new_barrier()
+            return True
+        return False
+
+    async def _append(self, event: Event) -> bool:
+        try:
+            appended = await self.chronicle.append(event)
+        except (KubeUnavailable, KubeForbidden, KubeRefused) as error:
+            self._postpone(error)
+            return False
+        self._tell("")
+        if appended:
+            log.info("event", on=event.trigger, phase=event.dest.value, why=event.why)
+        self._fold()
+        return True
+
+    def _postpone(self, error: ControllerError) -> None:
+        lasting = not isinstance(error, KubeUnavailable)
+        pause_s = APPEND_PAUSE_LASTING_S if lasting else APPEND_PAUSE_S
+        self._append_due_s = trio.current_time() + pause_s
+        self._tell(str(error))
+
+    async def _restore(self) -> bool:
+        """Write our verified copy over a broken ledger, then go on in a new term (S16)."""
+        seen = max((g.facts.acked_seq for g in self.view.gateways), default=0)
+        if seen > self.chronicle.ledger.seq:
+            self._tell(f"a gateway has seen event {seen}, this pod only {self.cluster.seq}")
+            return False
+        try:
+            await self.chronicle.restore()
+        except (KubeUnavailable, KubeForbidden, KubeRefused) as error:
+            self._postpone(error)
+            return False
+        self._new_barrier()
+        return not self.chronicle.trouble
+
+    def _new_barrier(self) -> None:
+        """Begin the reign anew: the next event is a barrier, so that whatever may still land of an
+        earlier write meets a newer resourceVersion (S1)."""
+        base = self.view.identity.split("+")[0]
+        identity = f"{base}+{secrets.token_hex(2)}"
+        self._observe(LeadershipChanged(trio.current_time(), identity))
+
+    def _owe(self) -> None:
+        if self.executor is None:
+            return
+        blocked = self.chronicle.is_uncertain or bool(self.chronicle.trouble)
+        self.executor.owe(() if blocked else plan(self.cluster, self.view))
+
+    def reign(self, identity: str, executor: Executor | None) -> None:
+        """Begin or end ("" and None) a reign; takes effect at once, without waiting."""
+        self.executor = executor
+        self._observe(LeadershipChanged(trio.current_time(), identity))
+        if not identity:
+            self.refusals = ()
+
+    def pods_listed(self, listed: PodsListed) -> None:
+        """A picture of the pods; kept apart so that the prober manager can follow it too."""
+        self.report(listed)
