@@ -40,19 +40,22 @@ class Chronicle:
         self.was_read = False
 
     async def read(self) -> None:
-        """Take in a quorum read. What was verified before it was asked for has to stand in it.
+        """Take in a quorum read.
 
         Raises KubeUnavailable, KubeForbidden: nothing changed.
         """
         known = self.ledger
-        stored = await self._store.read()
+        self.take_head(await self._store.read(), known)
+
+    def take_head(self, stored: StoredLedger | None, known: Ledger) -> None:
+        """Take in a quorum read: `known`, the verified copy when it was asked for, has to stand in
+        it, or else the ledger was cut."""
         self.was_read = True
-        if stored is None:
-            if self.ledger is known:  # else somebody created it meanwhile
-                self._stored = None
-                self._tell("the ledger was deleted" if known.seq else "")
-            return
-        self._take(stored, known)
+        if stored is not None:
+            self._take(stored, known)
+        elif self.ledger is known:  # else somebody created it meanwhile
+            self._stored = None
+            self._tell("the ledger was deleted" if known.seq else "")
 
     def take_picture(self, stored: StoredLedger | None) -> None:
         """Take in what a watch showed. It may be old: a mere prefix of our copy says nothing."""

@@ -20,12 +20,12 @@ from controller.ports import StoredLedger
 from statemachine.cluster import Cluster
 from statemachine.decide import Refusal, decide
 from statemachine.events import Event
+from statemachine.ledger import Ledger
 from statemachine.observations import (
     CommandEnded,
     Folded,
     LeadershipChanged,
     Observation,
-    PodsListed,
     Ticked,
 )
 from statemachine.observe import observe
@@ -49,13 +49,16 @@ class LedgerSeen:
 
 
 @frozen
-class ReadLedger:
-    """Wanted: a quorum read. `done` is called with the time when it was sent, or None."""
+class HeadRead:
+    """A quorum read of the ledger. `known` is the verified copy when it was asked for; `taken` is
+    called once it is folded."""
 
-    done: Callable[[float | None], None]
+    stored: StoredLedger | None
+    known: Ledger
+    taken: Callable[[], None]
 
 
-Message = Observation | LedgerSeen | ReadLedger
+Message = Observation | LedgerSeen | HeadRead
 Follower = Callable[[Cluster, View], None]
 
 
@@ -96,13 +99,13 @@ class Loop:
         """
         while True:
             with trio.move_on_after(self._wait_s()):
-                await self._take(await self._inbox.receive())
+                self._take(await self._inbox.receive())
             while True:
                 try:
                     message = self._inbox.receive_nowait()
                 except trio.WouldBlock:
                     break
-                await self._take(message)
+                self._take(message)
             self._observe(Ticked(trio.current_time()))
             await self.turn()
 
@@ -110,12 +113,14 @@ class Loop:
         due_s = self.executor.next_due_s() if self.executor else math.inf
         return max(0.0, min(TICK_S, due_s - trio.current_time()))
 
-    async def _take(self, message: Message) -> None:
+    def _take(self, message: Message) -> None:
         match message:
             case LedgerSeen():
                 self.chronicle.take_picture(message.stored)
-            case ReadLedger():
-                await self._read(message)
+            case HeadRead():
+                self.chronicle.take_head(message.stored, message.known)
+                self._fold()
+                message.taken()
             case _:
                 self._observe(message)
                 if isinstance(message, CommandEnded):
@@ -123,18 +128,6 @@ class Loop:
 
     def _observe(self, observation: Observation) -> None:
         self.view = observe(self.view, observation)
-
-    async def _read(self, wanted: ReadLedger) -> None:
-        sent_at_s = trio.current_time()
-        try:
-            await self.chronicle.read()
-        except ControllerError as error:
-            self._tell(str(error))
-            wanted.done(None)
-            return
-        self._tell("")
-        self._fold()
-        wanted.done(sent_at_s)
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:
@@ -228,7 +221,3 @@ class Loop:
         self._observe(LeadershipChanged(trio.current_time(), identity))
         if not identity:
             self.refusals = ()
-
-    def pods_listed(self, listed: PodsListed) -> None:
-        """A picture of the pods; kept apart so that the prober manager can follow it too."""
-        self.report(listed)
