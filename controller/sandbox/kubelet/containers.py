@@ -1,0 +1,172 @@
+"""Starting one container as a plain child process, and what is known about it afterwards.
+
+Promise: the child has its own environment, its pod's data directory as working directory, and its
+output in a log file; whoever started it ends it by its pid. There is no image, no mount and no
+isolation: a command that should write "into its volume" is told where by $(SANDBOX_DATA_DIR).
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping
+from io import BufferedWriter
+from pathlib import Path
+
+import attrs
+import trio
+
+from ..apiserver import Object, name_of, namespace_of, uid_of
+
+_VARIABLE = re.compile(r"\$\$|\$\((?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\)")
+SIGNALLED = 128  # a shell and a container runtime report the end by signal n as 128 + n
+
+
+class BadSpec(Exception):
+    """The container asks for what this stand-in does not know; it says so and does not start."""
+
+
+@attrs.frozen
+class Waiting:
+    """Not running, and not (only) because it ended."""
+
+    reason: str
+    message: str = ""
+
+
+@attrs.frozen
+class Running:
+    """The process lives. `started_at` is wall time, for people."""
+
+    started_at: str
+    pid: int
+
+
+@attrs.frozen
+class Terminated:
+    """The process has ended. Times are wall time, for people."""
+
+    exit_code: int
+    started_at: str
+    finished_at: str
+    message: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Return the word that kubectl shows."""
+        return "Completed" if self.exit_code == 0 else "Error"
+
+
+@attrs.define(eq=False)
+class Container:
+    """One container of one pod incarnation. Owned by its pod's worker."""
+
+    spec: Object
+    state: Waiting | Running | Terminated = Waiting("ContainerCreating")
+    last: Terminated | None = None
+    restart_count: int = 0
+    ready: bool = False
+    process: trio.Process | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the container's name within its pod."""
+        return str(self.spec["name"])
+
+
+def environment(pod: Object, spec: Object, address: str, data: Path) -> dict[str, str]:
+    """Return what the pod's specification and the stand-in add to the environment.
+
+    Raises:
+        BadSpec: A value comes from where this stand-in cannot look.
+    """
+    env = {
+        "SANDBOX_DATA_DIR": str(data),
+        "SANDBOX_POD_IP": address,
+        "SANDBOX_POD_NAME": name_of(pod),
+        "SANDBOX_POD_UID": uid_of(pod),
+    }
+    fields = {
+        "metadata.name": name_of(pod),
+        "metadata.namespace": namespace_of(pod),
+        "metadata.uid": uid_of(pod),
+        "status.podIP": address,
+        "spec.nodeName": str(pod["spec"].get("nodeName", "")),
+    }
+    for entry in spec.get("env") or []:
+        source = entry.get("valueFrom")
+        if source is None:
+            env[entry["name"]] = expanded(str(entry.get("value", "")), env)
+            continue
+        path = source.get("fieldRef", {}).get("fieldPath")
+        if path not in fields:
+            raise BadSpec(f"env {entry['name']}: cannot read {source}")
+        env[entry["name"]] = fields[path]
+    return env
+
+
+def expanded(text: str, env: Mapping[str, str]) -> str:
+    """Return the text with $(NAME) replaced; unknown names stay, $$ becomes $."""
+
+    def value(found: re.Match[str]) -> str:
+        name = found["name"]
+        return "$" if name is None else env.get(name, found[0])
+
+    return _VARIABLE.sub(value, text)
+
+
+def command_of(spec: Object, env: Mapping[str, str]) -> list[str]:
+    """Return the argument vector.
+
+    Raises:
+        BadSpec: There is no command; there is no image to take one from.
+    """
+    words = [*(spec.get("command") or []), *(spec.get("args") or [])]
+    if not spec.get("command"):
+        raise BadSpec("no command, and no image to take one from")
+    return [expanded(str(word), env) for word in words]
+
+
+async def start(command: list[str], env: Mapping[str, str], data: Path, log: Path) -> trio.Process:
+    """Return the running child; its output goes to the end of `log`.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    with _opened_log(data, log) as output:
+        return await trio.lowlevel.open_process(
+            command,
+            env=dict(env),
+            cwd=data,
+            stdin=subprocess.DEVNULL,
+            stdout=output.fileno(),
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _opened_log(data: Path, log: Path) -> BufferedWriter:
+    data.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return log.open("ab")
+
+
+def exit_code_of(returncode: int) -> int:
+    """Return the code as Kubernetes reports it."""
+    return SIGNALLED - returncode if returncode < 0 else returncode
+
+
+async def end(processes: list[trio.Process], patience: trio.CancelScope) -> None:
+    """Return when all have ended: asked with SIGTERM, then, at the end of `patience`, SIGKILL.
+
+    A process that was stopped (SIGSTOP) does not see SIGTERM; SIGKILL ends it all the same.
+    """
+    with patience:
+        for process in processes:
+            if not patience.cancel_called:  # forced: no warning
+                process.terminate()
+        for process in processes:
+            await process.wait()
+    with trio.CancelScope(shield=True):
+        for process in processes:
+            process.kill()
+            await process.wait()
