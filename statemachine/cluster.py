@@ -30,6 +30,7 @@ class Change:
     cause: str
     old_main: Instance | None
     candidate: Instance
+    was_silent: bool = False  # the old main may have gone on for a while, cut off from us
     is_planned: bool = False  # a renewal: the candidate is the present main, and it is alive
     needs_drain: bool = False  # the marker has to go through the old main before it is demoted
     is_drained: bool = False

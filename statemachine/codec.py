@@ -197,6 +197,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "readers": _instances,
     "registrations": _registrations,
     "needs_drain": _flag,
+    "was_silent": _flag,
     "candidate": _maybe_text,
 }
 

@@ -82,10 +82,12 @@ class SyncLost:
 
 @frozen
 class MainLost:
-    """The main is gone (or is no longer what it was). `candidate` None: no safe one; RW closes."""
+    """The main is gone (or is no longer what it was). `candidate` None: no safe one; RW closes.
+    `was_silent`: it may have gone on for a while, cut off from us, as a dead one cannot."""
 
     candidate: Instance | None
     cause: str
+    was_silent: bool
 
 
 @frozen

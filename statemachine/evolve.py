@@ -129,7 +129,7 @@ def _main_lost(c: Cluster, p: e.MainLost) -> Cluster:
     closed = change(_closed(c), term=_next_term(c))
     if p.candidate is None:
         return change(closed, is_main_lost=True)
-    moved = Change(cause=p.cause, old_main=c.main, candidate=p.candidate)
+    moved = Change(cause=p.cause, old_main=c.main, candidate=p.candidate, was_silent=p.was_silent)
     return change(closed, change=moved, readers=c.readers - {p.candidate})
 
 

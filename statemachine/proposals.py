@@ -86,10 +86,12 @@ def loss(cluster: Cluster, view: View) -> Iterator[Proposal]:
     if evidence is None or cluster.is_fresh:
         return
     candidate = f.choose_candidate(cluster, view)
-    yield Proposal(e.MainLost(candidate, evidence.cause), evidence.cause, candidate)
+    was_silent = evidence.needs_s > 0
+    lost = e.MainLost(candidate, evidence.cause, was_silent)
+    yield Proposal(lost, evidence.cause, candidate)
     if cluster.phase is Phase.DEGRADED and not cluster.is_main_lost:
         why = f"{evidence.cause}; nobody else is safe: {cluster.main} must come back"
-        yield Proposal(e.MainLost(None, evidence.cause), why, candidate)
+        yield Proposal(e.MainLost(None, evidence.cause, was_silent), why, candidate)
 
 
 def renewal(cluster: Cluster, view: View) -> Iterator[Proposal]:
@@ -170,11 +172,13 @@ def promotion(cluster: Cluster, view: View) -> Iterator[Proposal]:
 
 
 def verdict(cluster: Cluster) -> str:
-    """Whether acknowledged writes may be missing on the new main (S13)."""
+    """Whether acknowledged writes may be missing on the new main (S13). A main that died cannot
+    have acknowledged what its sync replica did not hold: it tells the replica before the client. One
+    that was cut off may have, for it ignores that the telling failed (MEMGRAPH 3.6a)."""
     change = cluster.change
     if change is None or change.is_drained or change.candidate == change.old_main:
         return "none"
-    return "at most 1 transaction"  # acknowledged inside the two-phase window, unplanned
+    return "at most 1 transaction a writer" if change.was_silent else "none"
 
 
 def lost_candidate(cluster: Cluster, view: View) -> Iterator[Proposal]:

@@ -201,9 +201,9 @@ RULES: tuple[Rule, ...] = (
     Rule("instance_refused", (O, D), None, (), "its data are not accepted by the main"),
     Rule(
         "reset_ordered",
-        (O,),
+        (O, D),
         None,
-        (g.main_answers_as_main, g.subject_is_expendable, g.reset_is_allowed),
+        (g.main_answers_as_main, g.subject_is_expendable, g.reset_is_allowed, g.reset_is_due),
         "data set aside and rebuilt from the main",
     ),
     Rule("reset_cancelled", ANY, None, (), "void in any other term or circumstance"),

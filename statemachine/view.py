@@ -34,7 +34,7 @@ class Policy:
     renewal: str = "eager"  # eager | off
     renewal_deadline_s: float = 2.0  # how long clients wait for replicas to be registered in it
     reset_interval_s: float = 60.0  # at most one reset of an instance in this time
-    reset: bool = True
+    reset: str = "safe"  # off | safe (only when nothing acknowledged can be missing) | always
     read_fallback_main: bool = False
 
 

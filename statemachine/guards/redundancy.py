@@ -93,17 +93,21 @@ def address_is_free(s: Situation) -> Fact:
 
 
 def reset_is_allowed(s: Situation) -> Fact:
-    """Settings allow it, the verdict of the last change of main is none, the last reset of this
-    instance is long ago (S12)."""
-    assert s.subject is not None
-    last_s = s.view.instance(s.subject).reset_at_s
-    waited = last_s is None or s.view.now_s - last_s >= s.view.policy.reset_interval_s
-    ok = s.view.policy.reset and waited
-    return Fact(
-        ok,
-        f"reset {'on' if s.view.policy.reset else 'off'}, last "
-        + ("never" if last_s is None else f"{s.view.now_s - last_s:.0f} s ago"),
-    )
+    """Settings allow it: `safe` only when the verdict of the last change of main is "none", for
+    else the refused instance may hold the only copy of an acknowledged write, and a person has to
+    look at it first (S12)."""
+    how, verdict = s.view.policy.reset, s.cluster.verdict or "none"
+    ok = how == "always" or (how == "safe" and verdict == "none")
+    return Fact(ok, f"AUTO_RESET is {how}, the loss verdict is {verdict}")
+
+
+def reset_is_due(s: Situation) -> Fact:
+    """The last reset of this instance is long ago."""
+    last_s = s.view.instance(s.subject).reset_at_s if s.subject else None
+    limit_s = s.view.policy.reset_interval_s
+    waited_s = limit_s if last_s is None else s.view.now_s - last_s
+    saw = "never before" if last_s is None else f"{waited_s:.0f} s ago"
+    return Fact(waited_s >= limit_s, saw, True)
 
 
 def subject_is_expendable(s: Situation) -> Fact:
