@@ -15,6 +15,7 @@ from statemachine.commands import (
     Promote,
     Register,
     Restart,
+    WithdrawResetToken,
     WriteResetToken,
 )
 from statemachine.ids import Instance, Role, RowStatus, Seq
@@ -62,7 +63,8 @@ def observe(view: View, seen: Observation) -> View:
         case CommandEnded():
             return _command_ended(view, seen)
         case LeadershipChanged():
-            return change(view, identity=seen.identity, reign_since_s=seen.at_s)
+            forgot = tuple(change(i, token_written=None) for i in view.instances)
+            return change(view, identity=seen.identity, reign_since_s=seen.at_s, instances=forgot)
         case Folded():
             return _folded(view, seen)
         case Ticked():
@@ -176,7 +178,7 @@ def _command_ended(view: View, ended: CommandEnded) -> View:
             return _register_ended(view, command, ended)
         case Mark():
             return _with(view, command.main, lambda i: _marked(view, i, command, ended))
-        case WriteResetToken() | Restart():
+        case WriteResetToken() | WithdrawResetToken() | Restart():
             return _with(view, command.instance, lambda i: _reset_step_ended(i, ended))
         case _:
             target: Any = getattr(command, "main", None)
@@ -221,6 +223,8 @@ def _reset_step_ended(seen: InstanceView, ended: CommandEnded) -> InstanceView:
     match ended.command:
         case WriteResetToken(token=token):
             return change(seen, token_written=token)
+        case WithdrawResetToken():
+            return change(seen, token_written=0)
         case Restart(token=token):
             return change(seen, restarted_for=token, reset_at_s=ended.at_s)
         case _:

@@ -159,15 +159,17 @@ def _wants_marker(view: View, main: Instance, r: Registration) -> bool:
 
 
 def _resets(cluster: Cluster, view: View) -> Iterator[Command]:
-    """The token first, then the pod, everything checked again before each (S12)."""
-    for refused in cluster.refused:
-        seen = view.instance(refused.instance)
-        if not refused.token:
-            continue
-        if refused.term != cluster.term:
-            yield WithdrawResetToken(refused.instance, cluster.term)
-        elif cluster.phase is not Phase.FAILOVER and seen.pod and not seen.pod.deleting:
-            if seen.token_written != refused.token:
-                yield WriteResetToken(refused.instance, refused.token, cluster.term)
-            elif seen.restarted_for != refused.token:
-                yield Restart(refused.instance, seen.pod.uid, refused.token, cluster.term)
+    """The token first, then the pod, everything checked again before each; a token without an
+    order is withdrawn, for the init container would carry it out at any later start (S12)."""
+    orders = {r.instance: r.token for r in cluster.refused if r.token and r.term == cluster.term}
+    for seen in view.instances:
+        token = orders.get(seen.instance, 0)
+        if seen.token_written != token:
+            yield (
+                WriteResetToken(seen.instance, token, cluster.term)
+                if token
+                else WithdrawResetToken(seen.instance, cluster.term)
+            )
+        elif token and seen.restarted_for != token and cluster.phase is not Phase.FAILOVER:
+            if seen.pod is not None and not seen.pod.deleting:
+                yield Restart(seen.instance, seen.pod.uid, token, cluster.term)

@@ -173,8 +173,8 @@ def promotion(cluster: Cluster, view: View) -> Iterator[Proposal]:
 
 def verdict(cluster: Cluster) -> str:
     """Whether acknowledged writes may be missing on the new main (S13). A main that died cannot
-    have acknowledged what its sync replica did not hold: it tells the replica before the client. One
-    that was cut off may have, for it ignores that the telling failed (MEMGRAPH 3.6a)."""
+    have acknowledged what its sync replica did not hold: it tells the replica before the client.
+    One that was cut off may have, for it ignores that the telling failed (MEMGRAPH 3.6a)."""
     change = cluster.change
     if change is None or change.is_drained or change.candidate == change.old_main:
         return "none"

@@ -185,6 +185,7 @@ RULES: tuple[Rule, ...] = (
             g.mode_is_sync,
             g.subject_is_ours,
             g.no_reset_is_open,
+            g.token_is_withdrawn,
             g.sync_is_proven,
         ),
         "holds every acknowledged write: a marker went through",

@@ -48,6 +48,7 @@ from statemachine.guards.redundancy import (
     subject_is_expendable,
     sync_is_proven,
     sync_is_unready,
+    token_is_withdrawn,
 )
 
 __all__ = [
@@ -88,5 +89,6 @@ __all__ = [
     "subject_is_ours",
     "sync_is_proven",
     "sync_is_unready",
+    "token_is_withdrawn",
     "vantages_agree",
 ]

@@ -110,6 +110,12 @@ def reset_is_due(s: Situation) -> Fact:
     return Fact(waited_s >= limit_s, saw, True)
 
 
+def token_is_withdrawn(s: Situation) -> Fact:
+    """No reset token waits for the instance's next start: its data will stay (S12)."""
+    token = s.view.instance(s.subject).token_written if s.subject else None
+    return Fact(token == 0, "none" if token == 0 else "not withdrawn yet", True)
+
+
 def subject_is_expendable(s: Situation) -> Fact:
     """Never the main, never a member of the sync set, and demoted (S12)."""
     assert s.subject is not None
