@@ -25,6 +25,7 @@ from statemachine.commands import (
 from statemachine.facts import Situation
 from statemachine.guards import gateways_have_cut, marker_went_through
 from statemachine.ids import Instance, Phase, Role
+from statemachine.observations import PodFacts
 from statemachine.upkeep import serving_main
 from statemachine.view import View
 
@@ -170,6 +171,10 @@ def _resets(cluster: Cluster, view: View) -> Iterator[Command]:
                 if token
                 else WithdrawResetToken(seen.instance, cluster.term)
             )
-        elif token and seen.restarted_for != token and cluster.phase is not Phase.FAILOVER:
-            if seen.pod is not None and not seen.pod.deleting:
-                yield Restart(seen.instance, seen.pod.uid, token, cluster.term)
+        elif token and seen.restarted_for != token and _may_restart(cluster, seen.pod):
+            assert seen.pod is not None
+            yield Restart(seen.instance, seen.pod.uid, token, cluster.term)
+
+
+def _may_restart(cluster: Cluster, pod: PodFacts | None) -> bool:
+    return cluster.phase is not Phase.FAILOVER and pod is not None and not pod.deleting

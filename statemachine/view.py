@@ -85,8 +85,8 @@ class InstanceView:
     marker: Marker | None = None
     reset_at_s: float | None = None
     token_written: int | None = None
-    """Reset token that its init container can read: 0 = surely none, None = not known in this reign,
-    so that it is withdrawn once before anybody relies on the instance's data."""
+    """Reset token that its init container can read: 0 = surely none, None = not known in this
+    reign, so that it is withdrawn once before anybody relies on the instance's data."""
     restarted_for: int = 0  # reset token for which its pod was deleted
 
     @property
