@@ -150,8 +150,13 @@ class Stand:
 
     async def connect(self) -> BoltConnection:
         connection = BoltConnection(await trio.open_tcp_stream(self.address, 7687))
-        await connection.greet()
         self.connections.append(connection)
+        try:
+            await connection.greet()
+        except BaseException:
+            self.connections.remove(connection)
+            connection.stream.socket.close()
+            raise
         return connection
 
     async def run(self, query: str, **parameters: Any) -> list[Any]:
