@@ -11,6 +11,7 @@ Outside of this room, import from here.
 
 from __future__ import annotations
 
+from .changes import Cursor, WatchEvent
 from .errors import ApiError
 from .faults import Faults, Mode, Rule
 from .kinds import (
@@ -29,7 +30,7 @@ from .kinds import (
 from .objects import Object, metadata_of, name_of, namespace_of, revision_of, rfc3339, uid_of
 from .selectors import Selector, parse_fields, parse_labels
 from .server import serve
-from .store import Cursor, Store, WatchEvent
+from .store import Store
 from .updates import Deletion
 
 __all__ = [

@@ -2,53 +2,25 @@
 
 Promise: every write is one plain function call, so nothing can come between its check and its
 effect; every effect has its own revision; a write that changes nothing has none. Objects that go
-in or out are copies. The window is bounded: who reads too late is told so (410), never fed a gap.
-
-One thing a newcomer gets wrong: watches have no queues. A `Cursor` is a position in the shared
-window, so a reader that stands still costs nothing and simply falls off the end.
+in or out are copies. What watches read is kept by `changes.Window`.
 """
 
 from __future__ import annotations
 
-import bisect
 import copy
 import time
 import uuid
 from collections.abc import Callable
 
-import attrs
-import trio
-
 from . import errors, rules, updates
+from .changes import WINDOW_MAX, Change, Cursor, Window
 from .kinds import NAMESPACES, PODS, Kind
 from .objects import Object, metadata_of, name_of, namespace_of, revision_of, rfc3339, uid_of
 from .selectors import EVERYTHING, Selector
 from .updates import Deletion
 
-WINDOW_MAX = 1000  # changes kept for watches; some minutes of a busy sandbox
 DELETE_NOW = Deletion(grace_s=0)
 DELETE = Deletion()
-
-
-@attrs.frozen
-class Change:
-    """One revision. `old` and `new` are the object before and after; None: is not there.
-
-    For a removal `old` already carries the revision of the removal, as DELETED events do.
-    """
-
-    revision: int
-    kind: Kind
-    old: Object | None
-    new: Object | None
-
-
-@attrs.frozen
-class WatchEvent:
-    """One line of a watch: ADDED, MODIFIED or DELETED, with the object (not to be changed)."""
-
-    type: str
-    object: Object
 
 
 class Store:
@@ -67,14 +39,10 @@ class Store:
         new_uid: Callable[[], object] = uuid.uuid4,
         window_max: int = WINDOW_MAX,
     ) -> None:
-        self.revision = 1
-        self.compacted = 1
         self._wall_clock = wall_clock
         self._new_uid = new_uid
-        self._window_max = window_max
+        self._window = Window(window_max)
         self._objects: dict[Kind, dict[tuple[str, str], Object]] = {}
-        self._changes: list[Change] = []
-        self._changed = trio.Event()
         self._ensure_namespace("default")
 
     # --- reading -------------------------------------------------------------------------
@@ -98,28 +66,20 @@ class Store:
 
     def watch(self, kind: Kind, selector: Selector = EVERYTHING, *, since: int) -> Cursor:
         """Return a reader of the changes after revision `since`."""
-        return Cursor(self, kind, selector, since)
+        return Cursor(self._window, kind, selector, since)
+
+    @property
+    def revision(self) -> int:
+        """Return the number of the latest change."""
+        return self._window.revision
 
     async def wait_changed(self, revision: int) -> None:
         """Block until the store is past this revision."""
-        while self.revision <= revision:
-            await self._changed.wait()
-
-    def changes_after(self, revision: int) -> list[Change]:
-        """Return the kept changes after a revision, oldest first.
-
-        Raises:
-            ApiError: 410 when some of them are no longer kept.
-        """
-        if revision < self.compacted:
-            raise errors.expired(revision, self.compacted)
-        start = bisect.bisect_right(self._changes, revision, key=lambda change: change.revision)
-        return self._changes[start:]
+        await self._window.wait_changed(revision)
 
     def compact(self) -> None:
         """Forget all changes up to now; every reader that is behind gets 410."""
-        self.compacted = self.revision
-        self._changes.clear()
+        self._window.compact()
 
     # --- writing -------------------------------------------------------------------------
 
@@ -273,7 +233,7 @@ class Store:
         stored = copy.deepcopy(new)
         stored["metadata"]["resourceVersion"] = str(self.revision + 1)
         self._of(kind)[namespace_of(stored), name_of(stored)] = stored
-        self._tell(Change(self.revision + 1, kind, old, stored))
+        self._window.add(Change(self.revision + 1, kind, old, stored))
         return copy.deepcopy(stored)
 
     def _remove(self, kind: Kind, old: Object, *, dry_run: bool) -> Object:
@@ -282,56 +242,5 @@ class Store:
         if not dry_run:
             last["metadata"]["resourceVersion"] = str(self.revision + 1)
             del self._of(kind)[namespace_of(old), name_of(old)]
-            self._tell(Change(self.revision + 1, kind, last, None))
+            self._window.add(Change(self.revision + 1, kind, last, None))
         return copy.deepcopy(last)
-
-    def _tell(self, change: Change) -> None:
-        self.revision = change.revision
-        self._changes.append(change)
-        if len(self._changes) > self._window_max:
-            self.compacted = self._changes.pop(0).revision
-        self._changed.set()
-        self._changed = trio.Event()
-
-
-@attrs.define(eq=False)
-class Cursor:
-    """A reader of the store's changes. `position` is the last revision it has taken."""
-
-    _store: Store
-    _kind: Kind
-    _selector: Selector
-    position: int
-
-    def take_nowait(self) -> list[WatchEvent]:
-        """Return what is new for this reader and move past it.
-
-        Raises:
-            ApiError: 410 when it came too late; list again and take a new cursor.
-        """
-        changes = self._store.changes_after(self.position)
-        self.position = max(self.position, self._store.revision)
-        seen = (self._as_seen(change) for change in changes if change.kind is self._kind)
-        return [event for event in seen if event is not None]
-
-    async def wait_new(self) -> list[WatchEvent]:
-        """Block until something is new for this reader; return it.
-
-        Raises:
-            ApiError: 410, see `take_nowait`.
-        """
-        while True:
-            if events := self.take_nowait():
-                return events
-            await self._store.wait_changed(self.position)
-
-    def _as_seen(self, change: Change) -> WatchEvent | None:
-        """Return the change as this selector sees it: leaving the selection is a deletion."""
-        before = change.old is not None and self._selector.matches(change.old)
-        if change.new is not None and self._selector.matches(change.new):
-            return WatchEvent("MODIFIED" if before else "ADDED", change.new)
-        if not before or change.old is None:
-            return None
-        last = copy.deepcopy(change.old)
-        last["metadata"]["resourceVersion"] = str(change.revision)
-        return WatchEvent("DELETED", last)

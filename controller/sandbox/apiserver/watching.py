@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from . import errors
+from .changes import Cursor, WatchEvent
 from .errors import ApiError
 from .faults import Call, Faults, HangUp
 from .handlers import check_revision, selector_of
@@ -27,7 +28,7 @@ from .kinds import Kind
 from .objects import Object
 from .routes import is_set
 from .selectors import Selector
-from .store import Cursor, Store, WatchEvent
+from .store import Store
 
 BOOKMARK_PERIOD_S = 60.0  # about what 1.36 does
 TIMEOUT_DEFAULT_S = 1800.0  # the least that a real server takes when the client names none
