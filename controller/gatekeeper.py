@@ -42,6 +42,15 @@ class Target:
     host: str
 
 
+@frozen
+class Verified:
+    """An incarnation that answered as the main which the ledger means, and when it was asked."""
+
+    target: Target
+    upstream: Upstream
+    asked_at_s: float
+
+
 class Gatekeeper:
     """One for each controller pod. `follow` is called by the loop after each event and turn."""
 
@@ -63,7 +72,7 @@ class Gatekeeper:
         self._view: View | None = None
         self._may_open = False  # Lease created, then head read
         self._target: Target | None = None
-        self._verified: tuple[Target, Upstream] | None = None
+        self._verified: Verified | None = None
         self._applied: dict[Kind, Route] = {}
         self._doubts: dict[tuple[str, int], float] = {}  # upstream -> when a session doubted it
         self._acked = Seq(0)
@@ -78,7 +87,8 @@ class Gatekeeper:
         self._cluster, self._view = cluster, view
         routes = route(cluster, view)
         self._follow_rw(routes, view)
-        self._apply(Kind.RO, Route(int(routes.term), self._readers(routes, view), "no replica"))
+        readers = self._readers(routes, view)
+        self._apply(Kind.RO, Route(int(routes.term), readers, "" if readers else "no replica"))
         if cluster.seq > self._acked:
             self._acked = cluster.seq  # after the cut above, never before
         if self._facts() != self._published:
@@ -90,11 +100,11 @@ class Gatekeeper:
         if wanted != self._target:
             self._target, self._verified = wanted, None
             self._wake_verify.set()
-        if self._verified is not None and not self._still_holds(self._verified[1], view):
-            log.warning("upstream_unverified", instance=self._verified[1].instance)
+        if self._verified is not None and not self._still_holds(self._verified, view):
+            log.warning("upstream_unverified", instance=self._verified.upstream.instance)
             self._verified = None
             self._wake_verify.set()
-        upstreams = (self._verified[1],) if self._verified and self._may_open else ()
+        upstreams = (self._verified.upstream,) if self._verified and self._may_open else ()
         reason = routes.reason or "the main is being verified"
         self._apply(Kind.RW, Route(int(routes.term), upstreams, "" if upstreams else reason))
 
@@ -102,14 +112,17 @@ class Gatekeeper:
         pod = view.instance(instance).pod if instance else None
         return pod.ip if pod else ""
 
-    def _still_holds(self, upstream: Upstream, view: View) -> bool:
-        seen = view.instance(Instance(upstream.instance))
-        if seen.failure in (Failure.REFUSED, Failure.NO_ADDRESS):
+    def _still_holds(self, verified: Verified, view: View) -> bool:
+        """Whether nothing that was asked since speaks against the incarnation: DEMOTE and PROMOTE
+        keep the process and its connections, so role and rows are looked at again and again."""
+        seen = view.instance(Instance(verified.upstream.instance))
+        is_gone = seen.failure in (Failure.REFUSED, Failure.NO_ADDRESS)
+        if is_gone and (seen.failed_at_s or 0.0) > verified.asked_at_s:
             return False
         answer = seen.answer
-        if answer is None or answer.incarnation < upstream.incarnation:
-            return True  # seen before it was verified
-        if answer.incarnation != upstream.incarnation or answer.role is not Role.MAIN:
+        if answer is None or answer.asked_at_s <= verified.asked_at_s:
+            return True
+        if answer.incarnation != verified.upstream.incarnation or answer.role is not Role.MAIN:
             return False
         is_older_than_the_fold = answer.asked_at_s < view.folded_at_s
         return is_older_than_the_fold or has_rows_for_sync_set(self._cluster, answer.rows or ())
@@ -155,8 +168,8 @@ class Gatekeeper:
             nursery.start_soon(self._keep_confirming_sessions)
 
     async def _create_lease(self) -> None:
-        while not await self._put_lease():
-            await trio.sleep(RETRY_S)  # noqa: ASYNC110 - nothing tells when the API server is back
+        while not await self._put_lease():  # noqa: ASYNC110 - nobody tells when it is back
+            await trio.sleep(RETRY_S)
 
     async def _keep_confirmed(self) -> None:
         """Read the head again and again; RW serves only for so long after the last time."""
@@ -223,6 +236,7 @@ class Gatekeeper:
             connected = await reached.probe()
             if await self._read_head() is None or self._target != target:
                 return False
+            asked_at_s = trio.current_time()
             answer = await reached.probe()
         except ControllerError as error:
             log.info("not_verified", instance=target.instance, why=str(error))
@@ -233,7 +247,7 @@ class Gatekeeper:
             log.info("not_verified", instance=target.instance, why=wrong)
             return False
         upstream = Upstream(target.instance, answer.incarnation, target.host, self._bolt_port)
-        self._verified = (target, upstream)
+        self._verified = Verified(target, upstream, asked_at_s)
         if self._view is not None:
             self.follow(self._cluster, self._view)
         return True
@@ -271,7 +285,7 @@ class Gatekeeper:
         if len(self._doubts) >= DOUBTS_MAX:
             self._doubts.clear()
         self._doubts[upstream.instance, upstream.incarnation] = trio.current_time()
-        if self._verified is not None and self._verified[1] == upstream:
+        if self._verified is not None and self._verified.upstream == upstream:
             self._verified = None
             self._wake_verify.set()
         if self._view is not None:

@@ -104,7 +104,13 @@ def _failed(seen: InstanceView, failed: ProbeFailed) -> InstanceView:
     if seen.answer is not None and failed.asked_at_s < seen.answer.asked_at_s:
         return seen
     since = seen.failing_since_s if seen.failing_since_s is not None else failed.asked_at_s
-    return change(seen, failing_since_s=since, failure=failed.failure, failure_text=failed.text)
+    return change(
+        seen,
+        failing_since_s=since,
+        failed_at_s=failed.asked_at_s,
+        failure=failed.failure,
+        failure_text=failed.text,
+    )
 
 
 def _pods_listed(view: View, listed: PodsListed) -> View:

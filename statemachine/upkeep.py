@@ -79,7 +79,7 @@ def _open(cluster: Cluster, view: View, main: Instance) -> Iterator[Wish]:
         instance = seen.instance
         if instance == main or seen.pod is None or cluster.registration_of(instance):
             continue
-        if not view.answers_as(instance, Role.REPLICA):
+        if not view.answers_as(instance, Role.REPLICA) or cluster.refusal_of(instance):
             continue
         if cluster.change is not None and instance not in cluster.sync:
             continue  # while clients wait, only those that they wait for

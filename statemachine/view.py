@@ -75,6 +75,7 @@ class InstanceView:
     pod: PodFacts | None = None
     answer: ProbeAnswered | None = None
     failing_since_s: float | None = None  # when the first unanswered probe was sent
+    failed_at_s: float | None = None  # when the last unanswered probe was sent
     failure: Failure | None = None
     failure_text: str = ""
     unready_since_s: tuple[tuple[str, float], ...] = ()  # on a main: row name -> since
