@@ -90,6 +90,8 @@ def _subresource(kind: Kind, name: str) -> Object:
     }
     if name == "binding":
         entry.update(kind="Binding", verbs=["create"])
+    elif name == "scale":
+        entry.update(kind="Scale", group="autoscaling", version="v1")
     elif name == "eviction":
         entry.update(kind="Eviction", verbs=["create"], group="policy", version="v1")
     return entry

@@ -9,7 +9,7 @@ import json
 
 import attrs
 
-from . import errors, patches, selectors
+from . import errors, patches, scale, selectors
 from .faults import Call
 from .http import Request
 from .kinds import PODS, Kind
@@ -53,6 +53,8 @@ def execute(store: Store, kind: Kind, call: Call, request: Request) -> Answer:
         ApiError: The refusal.
     """
     match call.verb:
+        case "get" | "update" | "patch" if call.subresource == "scale":
+            return _scale(store, kind, call, request)
         case "get":
             return Answer(200, store.get(kind, call.namespace, call.name))
         case "list":
@@ -153,6 +155,24 @@ def _patch(store: Store, kind: Kind, call: Call, request: Request) -> Answer:
         subresource=call.subresource,
         dry_run=_is_dry(request),
     )
+    return Answer(200, new)
+
+
+def _scale(store: Store, kind: Kind, call: Call, request: Request) -> Answer:
+    if call.verb == "get":
+        return Answer(200, scale.view(store.get(kind, call.namespace, call.name)))
+    if call.verb == "update":
+        body = _body(request)
+        new = scale.write(store, kind, call.namespace, call.name, lambda old: body)
+    else:
+        content_type = _content_type(request)
+        new = scale.write(
+            store,
+            kind,
+            call.namespace,
+            call.name,
+            lambda old: patches.apply_patch(content_type, old, request.body),
+        )
     return Answer(200, new)
 
 

@@ -131,7 +131,7 @@ NAMESPACES = Kind(
 NODES = Kind("", "v1", "nodes", "node", "Node", ("no",), ("status",), namespaced=False)
 LEASES = Kind("coordination.k8s.io", "v1", "leases", "lease", "Lease", creates_on_update=True)
 STATEFULSETS = Kind(
-    "apps", "v1", "statefulsets", "statefulset", "StatefulSet", ("sts",), ("status",),
+    "apps", "v1", "statefulsets", "statefulset", "StatefulSet", ("sts",), ("status", "scale"),
     has_spec=True,
 )  # fmt: skip
 

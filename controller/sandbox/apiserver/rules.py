@@ -141,6 +141,9 @@ def set_defaults(kind: Kind, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
         spec.setdefault("replicas", 1)
         spec.setdefault("podManagementPolicy", "OrderedReady")
+        strategy = spec.setdefault("updateStrategy", {})
+        if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
+            strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
         obj["status"] = {"replicas": 0}
     elif kind is NAMESPACES:
         obj["status"] = {"phase": "Active"}

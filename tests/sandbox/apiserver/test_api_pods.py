@@ -232,3 +232,27 @@ def test_delete_in_process_names_the_incarnation() -> None:
         store.delete(CONFIGMAPS, "default", "x", Deletion(uid="former"))
     _, gone = store.delete(CONFIGMAPS, "default", "x")
     assert gone
+
+
+async def test_scale_is_a_view_of_replicas(world: World) -> None:
+    """GET, PUT and PATCH of scale read and write spec.replicas; a stale one is 409."""
+    path = "/apis/apps/v1/namespaces/default/statefulsets"
+    body = {"metadata": {"name": "m"}, "spec": {"selector": {"matchLabels": {"app": "m"}}}}
+    await world.a.request("POST", path, body)
+    view = (await world.a.request("GET", f"{path}/m/scale")).json
+    assert (view["kind"], view["spec"], view["status"]["selector"]) == (
+        "Scale",
+        {"replicas": 1},
+        "app=m",
+    )
+    view["spec"]["replicas"] = 2
+    assert (await world.a.request("PUT", f"{path}/m/scale", view)).status == 200
+    assert (await world.a.request("PUT", f"{path}/m/scale", view)).status == 409
+    patch = {"spec": {"replicas": 3}}
+    await world.a.request("PATCH", f"{path}/m/scale", patch, content_type=MERGE_PATCH)
+    below = {"spec": {"replicas": -1}}
+    refused = await world.a.request("PATCH", f"{path}/m/scale", below, content_type=MERGE_PATCH)
+    assert refused.status == 422
+    whole = (await world.a.request("GET", f"{path}/m")).json
+    assert (whole["spec"]["replicas"], whole["metadata"]["generation"]) == (3, 3)
+    assert whole["spec"]["updateStrategy"]["type"] == "RollingUpdate"
