@@ -15,6 +15,8 @@ from controller.sandbox.apiserver import PODS, Store
 from controller.sandbox.kubelet import Kubelet
 
 LOOK_S = 0.01  # between two looks at what another process does
+# Of this process alone: somebody on this machine may listen on 7687 of every address.
+PORT = 20_000 + os.getpid() % 10_000
 SLEEP = ["sleep", "60"]
 # Ends properly at SIGTERM, and leaves a note that it did.
 POLITE = """
@@ -36,7 +38,7 @@ signals = {signal.SIGUSR1, signal.SIGUSR2}
 signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 pathlib.Path("up").write_text("up")
 signal.sigwait(signals)
-door = socket.create_server((os.environ["SANDBOX_POD_IP"], 7687))
+door = socket.create_server((os.environ["SANDBOX_POD_IP"], int(os.environ["PORT"])))
 signal.sigwait(signals)
 door.close()
 signal.sigwait(signals)
@@ -48,7 +50,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(204 if self.path == "/ok" else 503)
         self.end_headers()
-http.server.HTTPServer((os.environ["SANDBOX_POD_IP"], 8080), Handler).serve_forever()
+at = (os.environ["SANDBOX_POD_IP"], int(os.environ["PORT"]))
+http.server.HTTPServer(at, Handler).serve_forever()
 """
 
 
@@ -59,7 +62,8 @@ def python(program: str) -> list[str]:
 
 def container(command: list[str], **fields: object) -> dict[str, Any]:
     """Return a container's specification."""
-    return {"name": "c", "image": "none", "command": command, **fields}
+    env = [{"name": "PORT", "value": str(PORT)}]
+    return {"name": "c", "image": "none", "command": command, "env": env, **fields}
 
 
 def pod(name: str, *containers: dict[str, Any], **spec: object) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import trio
 from node_rooms import (
     DOOR,
     POLITE,
+    PORT,
     SLEEP,
     STUBBORN,
     WEB,
@@ -30,7 +31,7 @@ from controller.sandbox.kubelet import InProcess, NotRunning, run_kubelet
 
 FORCED = Deletion(grace_s=0)
 TCP = {"tcpSocket": {"port": "bolt"}, "failureThreshold": 1}
-BOLT = [{"name": "bolt", "containerPort": 7687}]
+BOLT = [{"name": "bolt", "containerPort": PORT}]
 
 
 async def started(node: Node, name: str, program: str, **spec: object) -> dict[str, Any]:
@@ -84,7 +85,7 @@ async def test_readiness_follows_a_tcp_port(node: Node) -> None:
 @pytest.mark.parametrize(("path", "ready"), [("/ok", True), ("/not-ok", False)])
 async def test_readiness_follows_http(node: Node, path: str, ready: bool) -> None:
     """A GET answered with 2xx or 3xx is ready, one answered with 503 is not."""
-    probe = {"httpGet": {"port": 8080, "path": path}}
+    probe = {"httpGet": {"port": PORT, "path": path}}
     node.create(pod("p", container(python(WEB), readinessProbe=probe)))
     if ready:
         await node.wait_pod("p", is_ready)
