@@ -25,6 +25,7 @@ class Gateways:
     def __init__(self, kinds: Mapping[Kind, Limits]) -> None:
         self._wishes: dict[Wish, None] = {}
         self._wished = trio.Event()
+        self.listening: dict[str, str] = {}  # kind -> "host:port", once it is bound
         self.by_kind: dict[Kind, Gateway] = {
             kind: self._make(kind, limits) for kind, limits in kinds.items()
         }

@@ -126,6 +126,14 @@ class ControllerPod:
             nursery.start_soon(self.gatekeeper.run)
             nursery.start_soon(self._adapters.leadership.contend, self._reign)
 
+    def all_troubles(self) -> dict[str, str]:
+        """What keeps this pod from the API server, by what it was about; "" = fine."""
+        return {
+            **self.troubles,
+            "append": self.loop.trouble,
+            "gateway lease": self.gatekeeper.trouble,
+        }
+
     # -- informers
 
     def _trouble(self, what: str, text: str) -> None:
@@ -155,7 +163,7 @@ class ControllerPod:
         await self._adapters.informers.watch_ledger(seen, partial(self._trouble, "ledger"))
 
     async def _read_head(self) -> float | None:
-        """A quorum read of the ledger, folded by the loop: when it was sent; None if it failed."""
+        """A quorum read, folded by the loop: when it was sent; None if it failed."""
         sent_at_s, known = trio.current_time(), self.loop.chronicle.ledger
         try:
             stored = await self._adapters.store.read()

@@ -1,0 +1,175 @@
+"""The composition root: real adapters from the settings, every part in one nursery, one exit.
+
+What a newcomer gets wrong: this is the only place, besides the two adapter rooms, that knows of the
+asyncio loop, and the only one that knows which adapter stands behind which port.
+"""
+
+import math
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import structlog
+import trio
+import trio_asyncio
+
+from controller.gateways import Gateways, Kind
+from controller.kube import (
+    ClientConfig,
+    KubeGatewayLeases,
+    KubeInformers,
+    KubeLedgerStore,
+    KubeNames,
+    KubePodControl,
+    KubeTimes,
+    LeaseLeadership,
+    open_client,
+)
+from controller.memgraph import MemgraphAccess, open_instances
+from controller.pod import Adapters, ControllerPod, PodSettings, Reign
+from controller.settings import Settings
+from controller.web import Snapshot, serve
+from gateway import Limits
+
+log = structlog.get_logger(__name__)
+
+SHUTDOWN_S = 4.0  # SIGTERM has to end the process within 5 s
+
+
+async def run(settings: Settings) -> None:
+    """Runs one controller pod until SIGTERM or SIGINT, then releases the Lease, closes every
+    session and returns.
+
+    Raises:
+        OSError: an address to listen on cannot be had.
+        InvariantViolated, IllegalTransition: a bug; every session is closed first.
+    """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_until_signalled, nursery.cancel_scope)
+        nursery.start_soon(_run_pod, settings)
+
+
+async def _until_signalled(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("shutdown", signal=signal.Signals(number).name)
+            scope.deadline = trio.current_time()
+            return
+
+
+async def _run_pod(settings: Settings) -> None:
+    reign = Reign()
+    async with trio_asyncio.open_loop() as loop:
+        loop.set_exception_handler(_note_asyncio)  # the default one ends the process
+        async with _adapters(settings, reign) as adapters:
+            gateways = Gateways(gateway_limits(settings))
+            pod = ControllerPod(pod_settings(settings), adapters, gateways, reign)
+            async with trio.open_nursery() as nursery:
+                await _listen(settings, gateways, nursery)
+                source = partial(snapshot, pod, gateways, datetime.now(UTC))
+                await nursery.start(partial(serve, settings, source))
+                log.info("started", pod=settings.pod_name)
+                nursery.start_soon(pod.run)
+
+
+def _note_asyncio(loop: Any, context: dict[str, Any]) -> None:
+    log.warning("asyncio", message=context.get("message"), exception=repr(context.get("exception")))
+
+
+@asynccontextmanager
+async def _adapters(settings: Settings, reign: Reign) -> AsyncIterator[Adapters]:
+    names = KubeNames(
+        release=settings.release_name,
+        namespace=settings.namespace,
+        statefulset=settings.statefulset_name,
+        pod_name=settings.pod_name,
+        pod_uid=settings.pod_uid,
+    )
+    times = KubeTimes(
+        lease_duration_s=settings.lease_duration_s,
+        renew_deadline_s=settings.lease_renew_deadline_s,
+        retry_s=settings.lease_retry_s,
+    )
+    instances = open_instances(memgraph_access(settings), still_reigning=reign.is_on)
+    async with (
+        open_client(ClientConfig(kubeconfig=settings.kubeconfig)) as transport,
+        instances.running(),
+    ):
+        yield Adapters(
+            store=KubeLedgerStore(transport, names, times),
+            leases=KubeGatewayLeases(transport, names, times),
+            informers=KubeInformers(transport, names, times),
+            leadership=LeaseLeadership(transport, names, times),
+            pods=KubePodControl(transport, names, times),
+            memgraph=instances,
+        )
+
+
+def memgraph_access(settings: Settings) -> MemgraphAccess:
+    """How the instances are reached."""
+    return MemgraphAccess(
+        user=settings.memgraph_user,
+        password=settings.memgraph_password,
+        bolt_port=settings.bolt_port,
+        replication_port=settings.replication_port,
+        probe_timeout_s=settings.probe_timeout_s,
+    )
+
+
+def gateway_limits(settings: Settings) -> dict[Kind, Limits]:
+    """The gateways that are switched on, with their limits."""
+    idle_s = settings.gateway_idle_timeout_s
+    limits = Limits(
+        connections_max=settings.gateway_max_connections,
+        hold_s=settings.gateway_timeout_s,
+        hold_max=settings.gateway_max_connections,
+        connect_timeout_s=settings.gateway_connection_timeout_s,
+        idle_timeout_s=None if math.isinf(idle_s) else idle_s,
+    )
+    switched = {Kind.RW: settings.gateway_enabled, Kind.RO: settings.read_gateway_enabled}
+    return {kind: limits for kind, is_on in switched.items() if is_on}
+
+
+def pod_settings(settings: Settings) -> PodSettings:
+    """What the pod's own parts need."""
+    return PodSettings(
+        name=settings.pod_name,
+        policy=settings.policy(),
+        bolt_port=settings.bolt_port,
+        probe_interval_s=settings.probe_interval_s,
+        self_fence_s=settings.gateway_self_fence_s,
+    )
+
+
+async def _listen(settings: Settings, gateways: Gateways, nursery: trio.Nursery) -> None:
+    where = {
+        Kind.RW: settings.gateway_bind_address,
+        Kind.RO: settings.gateway_read_bind_address,
+    }
+    for kind, gateway in gateways.by_kind.items():
+        host, port = await nursery.start(gateway.run, where[kind].host, where[kind].port)
+        gateways.listening[kind.value] = f"{host}:{port}"
+        log.info("listening", gateway=kind.value, at=gateways.listening[kind.value])
+
+
+def snapshot(pod: ControllerPod, gateways: Gateways, started_at: datetime) -> Snapshot:
+    """What the web room shows: everything that this pod believes, at this moment."""
+    loop, chronicle = pod.loop, pod.loop.chronicle
+    return Snapshot(
+        cluster=loop.cluster,
+        view=loop.view,
+        started_at=started_at,
+        now_s=trio.current_time(),
+        turned_at_s=loop.turned_at_s,
+        refusals=loop.refusals,
+        ledger_lines=chronicle.ledger.lines,
+        is_ledger_verified=chronicle.was_read and not chronicle.trouble,
+        ledger_trouble=chronicle.trouble,
+        kube_trouble=pod.all_troubles(),
+        gateways=gateways.counters,
+        listening=gateways.listening,
+        is_leader=bool(loop.view.identity),
+    )
