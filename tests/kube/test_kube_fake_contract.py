@@ -1,0 +1,52 @@
+"""The fake of the virtual-time tests answers as the server on real sockets does."""
+
+from typing import Any
+
+import trio
+from fake_api import FakeApi
+from kube_rooms import LEASES, MAPS, Server, client_of, config_map
+
+from controller.errors import ControllerError, KubeRefused
+from controller.kube import Transport
+
+LEASE = {"metadata": {"name": "l"}, "spec": {"leaseDurationSeconds": 5}}
+
+
+async def outcome(transport: Transport, method: str, path: str, body: Any = None) -> str:
+    """What became of a request, in a word."""
+    try:
+        await transport.request(method, path, body=body)
+    except KubeRefused as error:
+        return str(error.status)
+    except ControllerError as error:
+        return type(error).__name__
+    return "ok"
+
+
+async def probe(transport: Transport) -> list[str]:
+    """Everything that the adapters decide by."""
+    seen = [await outcome(transport, "GET", f"{MAPS}/x")]
+    seen += [await outcome(transport, "PUT", f"{MAPS}/x", config_map("x"))]
+    seen += [await outcome(transport, "POST", MAPS, config_map("x")) for _ in range(2)]
+    first = await transport.request("GET", f"{MAPS}/x")
+    seen += [await outcome(transport, "PUT", f"{MAPS}/x", first | {"data": {"k": "v"}})]
+    seen += [await outcome(transport, "PUT", f"{MAPS}/x", first)]
+    alien = config_map("x")
+    alien["metadata"]["uid"] = "another"
+    seen += [await outcome(transport, "PUT", f"{MAPS}/x", alien)]
+    seen += [await outcome(transport, "PUT", f"{MAPS}/x", config_map("x", k="unconditional"))]
+    seen += [await outcome(transport, "POST", LEASES, LEASE)]
+    seen += [await outcome(transport, "PUT", f"{LEASES}/l", LEASE)]
+    wrong = {"preconditions": {"uid": "another"}}
+    seen += [await outcome(transport, "DELETE", f"{MAPS}/x", wrong)]
+    seen += [await outcome(transport, "DELETE", f"{MAPS}/x") for _ in range(2)]
+    listed = await transport.request("GET", MAPS, {"fieldSelector": "metadata.name=x"})
+    return [*seen, str(len(listed["items"]))]
+
+
+async def test_fake_and_server_agree(server: Server, nursery: trio.Nursery) -> None:
+    """The same requests end the same way on both."""
+    async with client_of(server, "token-a") as transport:
+        real = await probe(transport)
+    assert await probe(FakeApi(nursery).client()) == real
+    assert set(real) == {"ok", "KubeNotFound", "409", "422", "0"}
