@@ -80,6 +80,9 @@ async def test_finalizers_hold_an_object(room: Room) -> None:
     await room.api.request("DELETE", path)
     held = await room.api.request("GET", path)
     assert "deletionTimestamp" in held.json["metadata"]
+    labelled_only = {"metadata": {"labels": {"l": "v"}}}
+    await room.api.request("PATCH", path, labelled_only, content_type=MERGE_PATCH)
+    assert (await room.api.request("GET", path)).status == 200
     freed = {"metadata": {"finalizers": None}}
     await room.api.request("PATCH", path, freed, content_type=MERGE_PATCH)
     assert (await room.api.request("GET", path)).status == 404

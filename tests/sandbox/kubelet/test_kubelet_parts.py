@@ -21,6 +21,7 @@ from controller.sandbox.kubelet.containers import (
     expanded,
 )
 from controller.sandbox.kubelet.mirror import Mirror
+from controller.sandbox.kubelet.pod import PodWorker, Settings
 from controller.sandbox.kubelet.ports import InProcess
 from controller.sandbox.kubelet.probes import port_of
 from controller.sandbox.kubelet.status import Seen, compose
@@ -186,3 +187,42 @@ async def test_status_is_written_to_its_own_incarnation_only() -> None:
         await api.write_status(PODS, former, {"phase": "Running"})
     with pytest.raises(ApiError, match="409"):
         await api.delete(PODS, "default", "p", uid=former["metadata"]["uid"])
+
+
+async def test_worker_waits_for_the_former_incarnation(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """Nothing starts, and nothing counts as ended, before the former one of the name has ended."""
+    store = Store()
+    settings = Settings(tmp_path, lambda name: "127.0.0.9", {})
+    body = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "command": ["true"]}]}}
+    pod = store.create(PODS, "default", body)
+    former = PodWorker(pod, InProcess(store), settings, None)
+    waiting = PodWorker(pod, InProcess(store), settings, former)
+    nursery.start_soon(waiting.run)
+    with trio.fail_after(10):
+        await trio.testing.wait_all_tasks_blocked()
+        assert "nodeName" not in store.get(PODS, "default", "p")["spec"]
+        waiting.removed()
+        await trio.testing.wait_all_tasks_blocked()
+        assert not waiting.ended.is_set()
+        former.ended.set()
+        await waiting.ended.wait()
+
+
+async def test_worker_goes_on_once_the_former_incarnation_has_ended(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """The end of the former one lets the next one begin."""
+    store = Store()
+    settings = Settings(tmp_path, lambda name: "127.0.0.9", {})
+    box = {"name": "c", "command": ["true"]}
+    body = {"metadata": {"name": "p"}, "spec": {"containers": [box], "restartPolicy": "Never"}}
+    pod = store.create(PODS, "default", body)
+    former = PodWorker(pod, InProcess(store), settings, None)
+    nursery.start_soon(PodWorker(pod, InProcess(store), settings, former).run)
+    with trio.fail_after(10):
+        await trio.testing.wait_all_tasks_blocked()
+        former.ended.set()
+        while store.get(PODS, "default", "p")["status"]["phase"] != "Succeeded":
+            await store.wait_changed(store.revision)
