@@ -1,0 +1,72 @@
+"""The listening socket: takes clients from the kernel, and looks away when descriptors run out.
+
+The listener is level-triggered: out of descriptors it would stay readable and the loop would
+spin. So it is set aside for a moment; the clients wait in the kernel's backlog meanwhile.
+"""
+
+import select
+import socket
+from collections.abc import Callable
+
+from gateway import wire
+from gateway.pump import NEVER, Pump
+
+ACCEPTS_MAX = 64  # of one turn, so that a storm of clients does not starve those being served
+PAUSE_S = 0.1
+
+
+class Door:
+    """Owns one listener from `open` to `close`."""
+
+    def __init__(
+        self, pump: Pump, clock: Callable[[], float], admit: Callable[[socket.socket], None]
+    ) -> None:
+        self._pump = pump
+        self._clock = clock
+        self._admit = admit
+        self._listener: socket.socket | None = None
+        self._resume_at_s = NEVER
+
+    @property
+    def is_open(self) -> bool:
+        """Whether new clients can connect."""
+        return self._listener is not None
+
+    def open(self, listener: socket.socket) -> None:
+        """Take clients from this socket."""
+        self._listener = listener
+        self._pump.watch(listener, select.EPOLLIN, self._on_clients)
+
+    def close(self) -> None:
+        """Close the listener; the kernel resets who was still in its backlog."""
+        if self._listener is None:
+            return
+        self._pump.forget(self._listener)
+        self._listener.close()
+        self._listener = None
+        self._resume_at_s = NEVER
+
+    def tick(self, now_s: float) -> None:
+        """Look again when the pause is over."""
+        if self._listener is not None and now_s >= self._resume_at_s:
+            self._resume_at_s = NEVER
+            self._pump.watch(self._listener, select.EPOLLIN, self._on_clients)
+
+    def _on_clients(self, _event: int) -> None:
+        for _ in range(ACCEPTS_MAX):
+            if self._listener is None:
+                return
+            try:
+                client, _address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in wire.OUT_OF_DESCRIPTORS:
+                    self._pump.watch(self._listener, 0, self._on_clients)
+                    self._resume_at_s = self._clock() + PAUSE_S
+                    return
+                if error.errno not in wire.CLIENT_GAVE_UP:
+                    raise
+            else:
+                client.setblocking(False)
+                self._admit(client)

@@ -1,0 +1,124 @@
+"""The gateway as its caller sees it, and the one task that drives it.
+
+The epoll table is nested: its own descriptor is waited for in trio, then a bounded number of
+batches run, then everybody else has a turn. All state changes are plain functions called from the
+same thread; none of them awaits, so a caller's check and act are never torn apart.
+"""
+
+from collections.abc import Callable
+
+import trio
+
+from gateway import wire
+from gateway.counters import Counters
+from gateway.desk import Desk
+from gateway.route import Kind, Limits, Route, Upstream
+
+BATCHES_MAX = 8  # before other tasks have a turn; one of 256 small messages takes about 2 ms
+TICK_S = 0.05  # how late a time-out may be; the fence is not one: it is checked at every batch
+FENCED_FROM_THE_START = float("-inf")
+
+
+class Gateway:
+    """Relays TCP sessions to the upstreams of the present route.
+
+    A RW gateway is fenced until `serve_until` is first called: nobody has confirmed yet that it
+    may answer clients. A RO gateway has no deadline.
+
+    Args:
+      kind: RW or RO; decides what a new route lets live.
+      limits: see `Limits`.
+      need_confirmation: called with an upstream that has sessions waiting for the verifier, at
+        most once in a batch, and again every 250 ms while any waits. Must not block. May call
+        `confirm` and `apply`.
+      clock: monotonic seconds; every time handed in is of this clock.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        limits: Limits,
+        *,
+        need_confirmation: Callable[[Upstream], None],
+        clock: Callable[[], float] = trio.current_time,
+    ) -> None:
+        self._desk = Desk(kind, limits, need_confirmation=need_confirmation, clock=clock)
+        if kind is Kind.RW:
+            self._desk.pump.fence_at_s = FENCED_FROM_THE_START
+
+    async def run(
+        self,
+        host: str,
+        port: int,
+        *,
+        task_status: trio.TaskStatus[tuple[str, int]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Listen and relay until cancelled; reports the bound (host, port). Runs once.
+
+        Raises:
+          OSError: the address cannot be bound.
+        Cancellation: listener, sessions, pipes and the epoll table are closed.
+        """
+        try:
+            listener = wire.listen(host, port)
+            self._desk.door.open(listener)
+            bound_host, bound_port, *_ = listener.getsockname()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_time)
+                task_status.started((bound_host, bound_port))
+                await self._relay()
+        finally:
+            self._desk.close()
+
+    async def _relay(self) -> None:
+        pump = self._desk.pump
+        while True:
+            if pump.has_unfinished:
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.wait_readable(pump)
+            for _ in range(BATCHES_MAX):
+                if not self._desk.step() and not pump.has_unfinished:
+                    break
+
+    async def _keep_time(self) -> None:
+        while True:
+            await trio.sleep(TICK_S)
+            self._desk.tick()
+
+    def apply(self, route: Route) -> int:
+        """Follow a route from now on; returns how many sessions were cut for it.
+
+        Invariant: when it returns, every session that the route does not allow has been reset and
+        what the kernel held for its upstream is discarded. Allowed to live on: for RW the same
+        term and the same incarnation; for RO an incarnation that is still among the upstreams.
+        Clients that were being dialled elsewhere start over within their time.
+
+        Raises:
+          StaleRoute: its term is older than the present one; nothing changed.
+        """
+        return self._desk.apply(route)
+
+    def confirm(self, upstream: Upstream, asked_at_s: float) -> None:
+        """The verifier's kept connection to this incarnation answered a question sent at
+        `asked_at_s`: what was connected before that is relayed from now on."""
+        self._desk.confirm(upstream, asked_at_s)
+
+    def serve_until(self, deadline_s: float | None) -> None:
+        """Set the self-fence: from then on no byte goes to a client, every session is cut and new
+        clients are refused, until a later deadline is set. None: no deadline."""
+        self._desk.serve_until(deadline_s)
+
+    def stop_accepting(self) -> None:
+        """Close the listener; sessions go on."""
+        self._desk.door.close()
+
+    @property
+    def counters(self) -> Counters:
+        """A frozen picture of this moment."""
+        return self._desk.counters()
+
+    @property
+    def listening(self) -> bool:
+        """Whether new clients can connect."""
+        return self._desk.door.is_open

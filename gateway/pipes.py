@@ -1,0 +1,62 @@
+"""Pipes for splice(2), pooled: a pipe is owned by a direction only while bytes are in it.
+
+A pipe that still holds bytes must never return to the pool: the next flow would deliver them to
+a stranger. Such a pipe is dropped.
+"""
+
+import contextlib
+import fcntl
+import os
+
+import attrs
+
+PIPE_BYTES = 1 << 18  # four times the default; measured: larger ones bring nothing on loopback
+POOL_MAX = 64  # pipes kept open for later; more only while more flows are blocked
+
+
+@attrs.frozen
+class Pipe:
+    """Both descriptors of one pipe, non-blocking."""
+
+    read_fd: int
+    write_fd: int
+
+
+class PipePool:
+    """Hands out empty pipes."""
+
+    def __init__(self) -> None:
+        self._free: list[Pipe] = []
+        self.open_count = 0
+
+    def maybe_take(self) -> Pipe | None:
+        """An empty pipe, or None when the process is out of descriptors."""
+        if self._free:
+            return self._free.pop()
+        try:
+            pipe = Pipe(*os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError:
+            return None  # EMFILE, ENFILE: the flow goes on by recv and send, slower but whole
+        self.open_count += 1
+        with contextlib.suppress(OSError):
+            # refused above fs.pipe-user-pages-soft: a smaller pipe is still correct
+            fcntl.fcntl(pipe.write_fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return pipe
+
+    def give(self, pipe: Pipe) -> None:
+        """Take back an *empty* pipe."""
+        if len(self._free) < POOL_MAX:
+            self._free.append(pipe)
+        else:
+            self.drop(pipe)
+
+    def drop(self, pipe: Pipe) -> None:
+        """Close a pipe and discard what is in it."""
+        os.close(pipe.read_fd)
+        os.close(pipe.write_fd)
+        self.open_count -= 1
+
+    def close(self) -> None:
+        """Close every pooled pipe."""
+        while self._free:
+            self.drop(self._free.pop())

@@ -1,0 +1,31 @@
+"""Why a client was refused, and why a session ended. Each is counted, none is silent."""
+
+from enum import StrEnum
+
+
+class Refusal(StrEnum):
+    """The client never had a byte relayed."""
+
+    MAX_CONNECTIONS = "max_connections"
+    NO_ROUTE = "no_route"
+    HOLD_FULL = "hold_full"
+    CLIENT_LEFT = "client_left"
+    DIAL_FAILED = "dial_failed"
+    UNCONFIRMED = "unconfirmed"
+    NO_DESCRIPTORS = "no_descriptors"
+    SELF_FENCE = "self_fence"
+    SHUTDOWN = "shutdown"
+
+
+class Ending(StrEnum):
+    """The session was relayed, and is over."""
+
+    CLIENT_CLOSED = "client_closed"
+    UPSTREAM_CLOSED = "upstream_closed"
+    CLIENT_ERROR = "client_error"
+    UPSTREAM_ERROR = "upstream_error"
+    CUT = "cut"
+    SELF_FENCE = "self_fence"
+    IDLE_TIMEOUT = "idle_timeout"
+    BYTES_LIMIT = "bytes_limit"
+    SHUTDOWN = "shutdown"
