@@ -1,0 +1,107 @@
+"""What this room is handed: one frozen picture of a controller pod."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from attrs import field, frozen
+
+from statemachine.cluster import Cluster
+from statemachine.decide import Refusal
+from statemachine.view import View
+
+ALIVE_S = 30.0  # a turn waits at most for one write that the API server does not answer (5 s)
+
+
+class GatewayCounters(Protocol):
+    """What a gateway counted since it began, and what is open now. `gateway.Counters` fits."""
+
+    @property
+    def accepted(self) -> int:
+        """Connections taken from the kernel, those refused at once included."""
+
+    @property
+    def active(self) -> int:
+        """Sessions dialled or relayed now."""
+
+    @property
+    def held(self) -> int:
+        """Clients that wait for a route now."""
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Clients turned away, by reason."""
+
+    @property
+    def ended(self) -> Mapping[str, int]:
+        """Sessions that are over, by reason."""
+
+    @property
+    def cut(self) -> int:
+        """Sessions ended by a route."""
+
+    @property
+    def dial_failures(self) -> int:
+        """Dials to an upstream that failed."""
+
+    @property
+    def bytes_up(self) -> int:
+        """Bytes from clients to instances."""
+
+    @property
+    def bytes_down(self) -> int:
+        """Bytes from instances to clients."""
+
+    @property
+    def sessions(self) -> Mapping[str, int]:
+        """Sessions open now, by instance."""
+
+    @property
+    def term(self) -> int | None:
+        """Term of the route that it follows; None before the first."""
+
+
+@frozen
+class Snapshot:
+    """One picture. `now_s` and everything in `view` is monotonic time of this process."""
+
+    cluster: Cluster
+    view: View
+    started_at: datetime  # wall, for people
+    now_s: float
+    turned_at_s: float = float("-inf")  # when the loop last finished a turn
+    refusals: tuple[Refusal, ...] = ()
+    ledger_lines: tuple[str, ...] = field(default=(), repr=False)
+    is_ledger_verified: bool = False  # it was read, and what was read is what we have
+    ledger_trouble: str = ""
+    kube_trouble: Mapping[str, str] = field(factory=dict, hash=False)  # what -> text; "" = fine
+    gateways: Mapping[str, GatewayCounters] = field(factory=dict, hash=False)  # "rw", "ro"
+    listening: Mapping[str, str] = field(factory=dict, hash=False)  # "rw" -> "0.0.0.0:7687"
+    is_leader: bool = False
+    rw_opened_term: int = 0  # route's term in which this pod's RW gateway opened last
+    rw_opened_at: str = ""  # and when, wall, as in the ledger
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the loop turned lately."""
+        return self.now_s - max(self.turned_at_s, self.view.started_at_s) <= ALIVE_S
+
+    @property
+    def why_not_ready(self) -> tuple[str, ...]:
+        """What keeps this pod from serving clients: each gateway that is switched on listens, and
+        the ledger was verified."""
+        reasons = []
+        if not self.is_ledger_verified:
+            reasons.append(f"the ledger is not verified: {self.ledger_trouble or 'not read yet'}")
+        reasons += [
+            f"the {kind} gateway does not listen" for kind in self.gateways.keys() - self.listening
+        ]
+        return tuple(sorted(reasons))
+
+    @property
+    def troubles(self) -> dict[str, str]:
+        """The present troubles with the API server."""
+        return {what: text for what, text in self.kube_trouble.items() if text}
+
+
+SnapshotSource = Callable[[], Snapshot]
