@@ -28,7 +28,7 @@ from controller.kube import (
     LeaseLeadership,
     open_client,
 )
-from controller.memgraph import MemgraphAccess, open_instances
+from controller.memgraph import BoltInstances, MemgraphAccess
 from controller.pod import Adapters, ControllerPod, PodSettings, Reign
 from controller.settings import Settings
 from controller.web import Snapshot, serve
@@ -93,7 +93,7 @@ async def _adapters(settings: Settings, reign: Reign) -> AsyncIterator[Adapters]
         renew_deadline_s=settings.lease_renew_deadline_s,
         retry_s=settings.lease_retry_s,
     )
-    instances = open_instances(memgraph_access(settings), still_reigning=reign.is_on)
+    instances = BoltInstances(memgraph_access(settings), reign.is_on)
     async with (
         open_client(ClientConfig(kubeconfig=settings.kubeconfig)) as transport,
         instances.running(),

@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 PAUSE_FIRST_S = 0.1  # after a command failed; doubled each time in a row
 PAUSE_MAX_S = 2.0
+PAUSE_MARK_S = 0.1  # clients may wait for it, and the first after a replica's return often fails
 COMMAND_TIMEOUT_S = 45.0  # above Memgraph's longest own wait (30 s, MEMGRAPH 2.2)
 
 
@@ -105,7 +106,7 @@ class Executor:
             self._pauses.pop(command, None)
             return
         _, length_s = self._pauses.get(command, (0.0, PAUSE_FIRST_S / 2))
-        length_s = min(2 * length_s, PAUSE_MAX_S)
+        length_s = min(2 * length_s, PAUSE_MARK_S if isinstance(command, c.Mark) else PAUSE_MAX_S)
         self._pauses[command] = (self._clock() + length_s, length_s)
 
     async def _attempt(self, command: Command, started_s: float) -> CommandEnded:

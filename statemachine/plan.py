@@ -24,7 +24,7 @@ from statemachine.commands import (
 )
 from statemachine.facts import Situation
 from statemachine.guards import gateways_have_cut, marker_went_through
-from statemachine.ids import Instance, Phase, Role
+from statemachine.ids import Instance, Phase, Role, RowStatus
 from statemachine.observations import PodFacts
 from statemachine.upkeep import serving_main
 from statemachine.view import View
@@ -147,11 +147,12 @@ def _register(cluster: Cluster, view: View, main: Instance, r: Registration) -> 
 
 
 def _wants_marker(view: View, main: Instance, r: Registration) -> bool:
-    """In sync, and no marker of this reign carried its present incarnation yet."""
+    """Attached, and no marker of this reign carried its present incarnation yet. Under load the row
+    is seldom seen idle; the marker itself is what proves completeness."""
     row, answer = view.instance(main).row(r.name), view.instance(r.instance).answer
-    if row is None or not row.is_in_sync or answer is None:
+    if row is None or answer is None or not view.is_answering(r.instance):
         return False
-    if not view.is_answering(r.instance):
+    if row.status not in (RowStatus.READY, RowStatus.REPLICATING) or (row.behind or 0) > 0:
         return False
     marker = view.instance(main).marker
     if marker is None or r.name not in marker.names:

@@ -23,8 +23,7 @@ from statemachine.observations import Row
 
 LISTEN_CHECK_S = 0.5  # a refused connection answers in 1 ms, a silent one freezes the main for 10 s
 
-_BEFORE = frozenset({RowStatus.READY})
-_AFTER = frozenset({RowStatus.READY, RowStatus.REPLICATING})  # the next commit may be under way
+_ATTACHED = frozenset({RowStatus.READY, RowStatus.REPLICATING})  # under load a commit is under way
 
 
 def checked(build: Callable[[], str]) -> str:
@@ -75,12 +74,12 @@ async def mark(link: ReignedLink, names: tuple[str, ...]) -> Carried:
             written: it could not prove what it shall), or Memgraph refused the write.
         CommandOutcomeUnknown: no answer, or the rows could not be read afterwards.
     """
-    before = _sound(parse_rows(await link.read(statements.SHOW_REPLICAS)), _BEFORE)
+    before = _sound(parse_rows(await link.read(statements.SHOW_REPLICAS)), _ATTACHED)
     if missing := sorted(set(names) - {row.name for row in before}):
         text = f"no ready STRICT_SYNC row on {link.link.address} of {', '.join(missing)}"
         raise MemgraphRefused("no marker was written", LOCAL_CODE, text)
     await link.change(statements.MARKER)
-    after = _sound(parse_rows(await link.read(statements.SHOW_REPLICAS)), _AFTER)
+    after = _sound(parse_rows(await link.read(statements.SHOW_REPLICAS)), _ATTACHED)
     stood = {(row.name, row.address) for row in after}
     return Carried(tuple(row.name for row in before if (row.name, row.address) in stood))
 
