@@ -54,6 +54,7 @@ class FakeApi:
     calls: list[tuple[float, str, str]] = field(factory=list)
     changed: trio.Event = field(factory=trio.Event)
     open_watches: list["FakeWatch"] = field(factory=list)
+    forbids_watch: bool = False
     refuse: list[tuple[int, str | None]] = field(factory=list)
     """Statuses (and Retry-After) for the next requests."""
 
@@ -223,9 +224,8 @@ class FakeTransport:
         what = describe("GET", path, is_watch=True)
         self.api.calls.append((trio.current_time(), self.name, what))
         await trio.sleep(self.api.latency_s)
-        if self.api.refuse:
-            status, retry_after = self.api.refuse.pop(0)
-            raise refusal_of(status, "fake", what, is_write=False, retry_after=retry_after)
+        if self.api.forbids_watch:
+            raise refusal_of(403, "fake", what, is_write=False)
         if self.api.fault(self.name, "GET"):
             raise KubeUnavailable("nobody listens")
         ends_at_s = trio.current_time() + float(query.get("timeoutSeconds", "inf"))
