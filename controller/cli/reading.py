@@ -1,0 +1,173 @@
+"""Reads a release with the user's own kubeconfig: plain GETs, raw JSON, the official client.
+
+Promise: nothing is written, and every failure is a Problem with the exit code that tells what to do
+about it. What a newcomer gets wrong: `kubernetes` is imported inside `connect` (half a second), so
+that `--help` and `diagram` stay quick.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from attrs import frozen
+
+from controller.cli.exits import NO_ACCESS, NOT_FOUND, USAGE, Problem
+from controller.kube import KubeNames
+
+CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 3.0, 10.0
+OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+LEDGER_SELECTOR = "memgraph-controller/kind=ledger"
+Json = dict[str, Any]
+
+
+@frozen
+class Target:
+    """What the user said about which release is meant; "" = not said."""
+
+    kubeconfig: str = ""
+    context: str = ""
+    namespace: str = ""
+    release: str = ""
+
+
+class Api:
+    """GETs against one API server."""
+
+    def __init__(self, client: Any, unreachable: tuple[type[Exception], ...], host: str) -> None:
+        self._client, self._unreachable, self._host = client, unreachable, host
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        """The object or list at `path`. Raises Problem: no access, not found, unreachable."""
+        request = self._client.param_serialize(
+            "GET",
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+        )
+        timeout_s = (CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S)
+        try:
+            response = self._client.call_api(*request, _request_timeout=timeout_s)
+            body = response.read()
+        except self._unreachable as error:
+            raise Problem(f"{self._host} does not answer: {error}", NOT_FOUND) from error
+        return _answer(path, response.status, body)
+
+    def items(self, path: str, selector: str) -> list[Json]:
+        """The objects of a list."""
+        found = self.get(path, {"labelSelector": selector}).get("items")
+        return [i for i in found if isinstance(i, dict)] if isinstance(found, list) else []
+
+
+def _answer(path: str, status: int, body: bytes) -> Json:
+    try:
+        parsed = json.loads(body or b"{}")
+    except ValueError:
+        parsed = {}
+    said = parsed if isinstance(parsed, dict) else {}
+    if 200 <= status < 300:
+        return said
+    text = f"{said.get('message') or path} ({status})"
+    if status in (401, 403):
+        raise Problem(f"no access: {text}", NO_ACCESS)
+    raise Problem(text, NOT_FOUND)
+
+
+def connect(target: Target) -> tuple[Api, str]:
+    """The API server of the kubeconfig (or of the pod that this runs in), and the namespace.
+
+    Raises Problem (USAGE) when there is no usable configuration.
+    """
+    from kubernetes.client import ApiClient, Configuration  # late: see the module's head
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+    from urllib3.exceptions import HTTPError
+
+    configuration = Configuration()
+    configuration.retries = False
+    in_pod = not (target.kubeconfig or target.context) and "KUBERNETES_SERVICE_HOST" in os.environ
+    try:
+        if in_pod:
+            load_incluster_config(  # type: ignore[no-untyped-call]
+                client_configuration=configuration
+            )
+        else:
+            load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=target.kubeconfig or None,
+                context=target.context or None,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+    except (ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
+        raise Problem(f"no usable kubeconfig: {error}", USAGE) from error
+    api = Api(ApiClient(configuration), (HTTPError, ApiException, OSError), configuration.host)
+    return api, target.namespace or _namespace(target, in_pod)
+
+
+def _namespace(target: Target, in_pod: bool) -> str:
+    if in_pod:
+        return OWN_NAMESPACE.read_text().strip() if OWN_NAMESPACE.exists() else "default"
+    from kubernetes.config import list_kube_config_contexts
+
+    contexts, active = list_kube_config_contexts(  # type: ignore[no-untyped-call]
+        config_file=target.kubeconfig or None
+    )
+    wanted = [c for c in contexts if c["name"] == target.context] or [active]
+    return str(wanted[0].get("context", {}).get("namespace") or "default")
+
+
+@frozen
+class Release:
+    """One release on one API server."""
+
+    api: Api
+    names: KubeNames
+
+    def ledger(self) -> Json:
+        """The ledger's ConfigMap. Raises Problem: NOT_FOUND when there is none."""
+        return self.api.get(f"{self.names.config_maps_path}/{self.names.ledger}")
+
+    def pods(self) -> list[Json]:
+        """All pods of the release, instances and controllers."""
+        return self.api.items(self.names.pods_path, self.names.pod_selector)
+
+    def gateway_leases(self) -> list[Json]:
+        """The gateway Leases of the controller pods."""
+        return self.api.items(self.names.leases_path, self.names.gateway_selector)
+
+    def ask_pod(self, pod: str, port: int, path: str) -> Json:
+        """What a controller pod answers, through the API server. Raises Problem."""
+        through = quote(f"{pod}:{port}", safe=":")
+        return self.api.get(f"{self.names.pods_path}/{through}/proxy{path}")
+
+
+def find_release(target: Target) -> Release:
+    """The release that the user means; without a name, the only one of the namespace.
+
+    Raises Problem: NOT_FOUND when there is none, USAGE when there are several.
+    """
+    api, namespace = connect(target)
+    release = target.release or _only_release(api, namespace)
+    return Release(api, KubeNames(release, namespace, "", "", ""))
+
+
+def _only_release(api: Api, namespace: str) -> str:
+    found = api.items(f"/api/v1/namespaces/{namespace}/configmaps", LEDGER_SELECTOR)
+    names = [str(i.get("metadata", {}).get("name", "")) for i in found]
+    releases = sorted(n.removesuffix("-ledger") for n in names if n.endswith("-ledger"))
+    if not releases:
+        raise Problem(
+            f"no ledger in namespace {namespace}: name the release or another namespace "
+            "(--release, --namespace)",
+            NOT_FOUND,
+        )
+    if len(releases) > 1:
+        raise Problem(
+            f"several releases in namespace {namespace}, choose one with --release: "
+            f"{', '.join(releases)}",
+            USAGE,
+        )
+    return releases[0]
