@@ -16,6 +16,7 @@ not its moment). In its place the role commands read the role over the same link
 that a round trip has just proven it alive, look at the reign after that, and then send.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -138,6 +139,8 @@ def _one_connection(host: str, access: MemgraphAccess, limit_s: float) -> "Async
     """A driver that can dial once. Plain `bolt://`: routing needs an Enterprise cluster."""
     from neo4j import AsyncGraphDatabase
 
+    # the driver logs an error for each broken connection; our errors and observations say the same
+    logging.getLogger("neo4j").setLevel(logging.CRITICAL)
     return AsyncGraphDatabase.driver(
         f"bolt://{host}:{access.bolt_port}",
         auth=(access.user, access.password) if access.user else None,

@@ -23,9 +23,8 @@ def foreign_errors() -> tuple[type[Exception], ...]:
     """What a call of the driver may raise because of the other side."""
     from neo4j.exceptions import DriverError, Neo4jError
 
-    # ValueError, EOFError, struct's and the driver's internal RuntimeError: a peer that does not
-    # speak Bolt, or a deadline inside of a handshake
-    return (Neo4jError, DriverError, OSError, EOFError, ValueError, RuntimeError)
+    # ValueError: a name that cannot be resolved; EOFError: a peer that leaves within a message
+    return (Neo4jError, DriverError, OSError, EOFError, ValueError)
 
 
 def translated(error: Exception, statement: str, address: str) -> ControllerError:

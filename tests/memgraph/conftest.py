@@ -51,7 +51,7 @@ async def loop() -> AsyncIterator[None]:
 
 @pytest.fixture
 def access(server: ScriptedServer) -> MemgraphAccess:
-    return MemgraphAccess(bolt_port=server.port, replication_port=10000, command_timeout_s=0.3)
+    return MemgraphAccess(bolt_port=server.port, command_timeout_s=0.3, snapshot_timeout_s=0.3)
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ class ScriptedServer:
     faults: dict[str, list[str]] = attrs.Factory(dict)
     seen: list[tuple[int, str]] = attrs.Factory(list)
     on_carried_out: Callable[[str], None] = lambda statement: None
+    on_refused: Callable[[str], None] = lambda statement: None
     connections: dict[int, trio.SocketStream] = attrs.Factory(dict)
     accepted_count: int = 0
     is_silent: bool = False
@@ -87,6 +88,7 @@ class ScriptedServer:
     def text_fault(self, statement: str) -> None:
         for prefix, waiting in self.faults.items():
             if statement.startswith(prefix) and waiting:
+                self.on_refused(statement)
                 raise Refuse(waiting.pop(0))
 
     def carry_out(self, statement: str) -> tuple[list[str], list[list[Any]]]:
