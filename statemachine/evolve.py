@@ -12,7 +12,7 @@ from attrs import evolve as change
 from statemachine import events as e
 from statemachine.cluster import Change, Cluster, Refused, Registration
 from statemachine.events import Event
-from statemachine.ids import Durability, Phase, Seq, Term
+from statemachine.ids import Durability, Instance, Phase, Seq, Term
 from statemachine.invariants import check
 from statemachine.rules import IllegalTransition, edge_exists
 
@@ -186,10 +186,18 @@ def _main_promoted(c: Cluster, p: e.MainPromoted) -> Cluster:
         rw_open=not alone_and_required,
         readers=c.readers - {p.main},
         change=None,
-        refused=(),
+        refused=_still_refused(c, p.main),
         verdict=p.verdict,
     )
     return _with_sync(after, sync)
+
+
+def _still_refused(c: Cluster, main: Instance) -> tuple[Refused, ...]:
+    """Another main may accept what the last one did not; the same one, renewed, would refuse it
+    again. Orders of an earlier term are void either way (S12)."""
+    if main != c.main:
+        return ()
+    return tuple(change(r, term=c.term, token=0) for r in c.refused)
 
 
 def _main_returned(c: Cluster, p: e.MainReturned) -> Cluster:

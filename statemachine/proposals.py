@@ -13,7 +13,7 @@ from statemachine.cluster import Cluster
 from statemachine.events import Payload
 from statemachine.facts import Situation
 from statemachine.guards import carried_replicas, fence_proof, proof_of_sync
-from statemachine.ids import Durability, Instance, Phase, Role
+from statemachine.ids import Durability, Instance, Phase, Role, RowStatus
 from statemachine.upkeep import upkeep
 from statemachine.view import View
 
@@ -119,11 +119,14 @@ def renewal(cluster: Cluster, view: View) -> Iterator[Proposal]:
 
 
 def _blocking_rows(cluster: Cluster, view: View) -> list[str]:
-    """Synchronous rows outside of the sync set that have been unready for longer than the grace."""
+    """Synchronous rows outside of the sync set that have been unready for longer than the grace. A
+    row that replicates nothing (`{}`, after a failed REGISTER) takes no part in commits."""
     assert cluster.main is not None
     main = view.instance(cluster.main)
     synchronous = [
-        r for r in (main.answer.rows if main.answer else None) or () if r.mode is view.policy.mode
+        r
+        for r in (main.answer.rows if main.answer else None) or ()
+        if r.mode is view.policy.mode and r.status is not RowStatus.ABSENT
     ]
     joined = {r.name for r in cluster.registrations if r.is_joined}
     return [
