@@ -64,10 +64,11 @@ class Gatekeeper:
         reach: Callable[[Instance], MemgraphInstance | None],
         read_head: Callable[[], Awaitable[float | None]],
         gateways: Gateways,
+        suspect: Callable[[Instance], None] = lambda instance: None,
     ) -> None:
         self._pod, self._bolt_port, self._self_fence_s = pod, bolt_port, self_fence_s
         self._leases, self._reach, self._read_head = leases, reach, read_head
-        self._gateways = gateways
+        self._gateways, self._suspect = gateways, suspect
         self._cluster = Cluster()
         self._view: View | None = None
         self._may_open = False  # Lease created, then head read
@@ -285,6 +286,7 @@ class Gatekeeper:
         if len(self._doubts) >= DOUBTS_MAX:
             self._doubts.clear()
         self._doubts[upstream.instance, upstream.incarnation] = trio.current_time()
+        self._suspect(Instance(upstream.instance))
         if self._verified is not None and self._verified.upstream == upstream:
             self._verified = None
             self._wake_verify.set()

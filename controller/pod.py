@@ -108,6 +108,7 @@ class ControllerPod:
             reach=self._reach,
             read_head=self._read_head,
             gateways=gateways,
+            suspect=self._look_at,
         )
         self.loop.followers.append(self.gatekeeper.follow)
         self.loop.followers.append(self._start_probers)
@@ -222,8 +223,11 @@ class ControllerPod:
     def _after_command(self, ended: CommandEnded) -> None:
         """Look at once at whom a command has touched."""
         for instance in touched_by(ended.command):
-            if instance in self._probers:
-                self._probers[instance].prod()
+            self._look_at(instance)
+
+    def _look_at(self, instance: Instance) -> None:
+        if instance in self._probers:
+            self._probers[instance].prod()
 
     # -- leading
 

@@ -170,12 +170,12 @@ class Settings:
     main_grace_s: float = setting("MAIN_GRACE", duration_s, "2s", "a silent main is not yet lost")
     sync_grace_s: float = setting("SYNC_GRACE", duration_s, "3s", "an unready sync is not yet lost")
     lease_duration_s: float = setting(
-        "LEASE_DURATION", duration_s, "6s", "until another may take the leader Lease"
+        "LEASE_DURATION", duration_s, "5s", "until another may take the leader Lease"
     )
     lease_renew_deadline_s: float = setting(
-        "LEASE_RENEW_DEADLINE", duration_s, "4s", "a leader that cannot renew stops acting"
+        "LEASE_RENEW_DEADLINE", duration_s, "3500ms", "a leader that cannot renew stops acting"
     )
-    lease_retry_s: float = setting("LEASE_RETRY", duration_s, "1s", "between two renewals")
+    lease_retry_s: float = setting("LEASE_RETRY", duration_s, "500ms", "between two renewals")
 
     @property
     def mode(self) -> Mode:

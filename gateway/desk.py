@@ -305,6 +305,10 @@ class Desk:
         self._tally.ended[reason] += 1
         self._tally.bytes_up += link.client.delivered_bytes
         self._tally.bytes_down += link.upstream.delivered_bytes
+        if reason in (Ending.UPSTREAM_CLOSED, Ending.UPSTREAM_ERROR):
+            # A process that dies closes all its sessions long before the next probe of it.
+            upstream = session.target.upstream
+            self._questions[upstream.key] = upstream
 
     def _reset(self, sessions: list[Session], reason: Ending) -> None:
         for session in sessions:

@@ -28,9 +28,9 @@ class Gateway:
     Args:
       kind: RW or RO; decides what a new route lets live.
       limits: see `Limits`.
-      need_confirmation: called with an upstream that has sessions waiting for the verifier, at
-        most once in a batch, and again every 250 ms while any waits. Must not block. May call
-        `confirm` and `apply`.
+      need_confirmation: called with an upstream that has sessions waiting for the verifier, or
+        that has ended one by itself, at most once in a batch, and again every 250 ms while any
+        waits. Must not block. May call `confirm` and `apply`.
       clock: monotonic seconds; every time handed in is of this clock.
     """
 

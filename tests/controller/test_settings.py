@@ -35,7 +35,7 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
     assert settings.gateway_timeout_s == 30.0
     assert math.isinf(settings.gateway_idle_timeout_s)
     assert settings.probe_interval_s == 0.25
-    assert (settings.lease_duration_s, settings.lease_renew_deadline_s) == (6.0, 4.0)
+    assert (settings.lease_duration_s, settings.lease_renew_deadline_s) == (5.0, 3.5)
     assert settings.durability is Durability.PREFERRED
     assert settings.auto_reset == "safe"
 
