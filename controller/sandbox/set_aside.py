@@ -1,0 +1,77 @@
+"""Init container of a Memgraph pod: sets the instance's data aside if a reset token says so.
+
+Promise (S12): nothing is deleted; the data directory is moved beside itself. It acts only on a token
+that is greater than the last one carried out, which it keeps next to the data, so that a token that
+was read late or twice does nothing. When the API server cannot be asked it fails, and the kubelet
+tries again: an instance never starts on data that were ordered away.
+
+What a newcomer gets wrong: the move comes before the note. Killed in between, the next run finds
+nothing to move and notes the token.
+"""
+
+import argparse
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+REQUEST_S = 5.0
+NOTE = "last-reset-token"  # in the volume, beside the data
+
+
+def ordered_token(url: str, instance: str, bearer: str = "") -> int:
+    """The token that waits for the instance; 0 when there is none.
+
+    Raises urllib.error.URLError: the API server could not be asked.
+    """
+    request = urllib.request.Request(url)
+    if bearer:
+        request.add_header("Authorization", f"Bearer {bearer}")
+    try:
+        with urllib.request.urlopen(request, timeout=REQUEST_S) as answer:
+            found = json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == 404:
+                return 0
+        raise
+    return int((found.get("data") or {}).get(instance, 0))
+
+
+def set_aside(data: Path, token: int) -> Path | None:
+    """Carry the token out if it is a new one; returns where the data are now, None if nothing was
+    moved."""
+    note = data.parent / NOTE
+    last = int(note.read_text()) if note.exists() else 0
+    if token <= last:
+        return None
+    kept = data.with_name(f"{data.name}.set-aside-{token}")
+    moved = data.exists()
+    if moved:
+        data.rename(kept)
+    note.write_text(str(token))
+    return kept if moved else None
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done or nothing to do, 1 the API server could not be asked."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--url", required=True, help="of the ConfigMap with the reset tokens")
+    parser.add_argument("--instance", required=True)
+    parser.add_argument("--data-directory", required=True, type=Path)
+    parser.add_argument("--token-for-api", default="", help="bearer token")
+    options = parser.parse_args(words)
+    try:
+        token = ordered_token(options.url, options.instance, options.token_for_api)
+    except (urllib.error.URLError, TimeoutError, ValueError) as error:
+        print(f"cannot read the reset tokens: {error}", file=sys.stderr)
+        return 1
+    kept = set_aside(options.data_directory, token)
+    print(f"token {token}: " + (f"data set aside in {kept.name}" if kept else "nothing to do"))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
