@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,12 @@ def kubeconfig(url: str, token: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def client_of(server: Server, token: str) -> AsyncIterator[Transport]:
-    """A client of this user, in an asyncio loop of its own."""
-    async with (
-        trio_asyncio.open_loop(),
-        open_client(ClientConfig(server.kubeconfig(token))) as transport,
-    ):
-        yield transport
+    """A client of this user, in an asyncio loop of its own unless there is one."""
+    config = ClientConfig(server.kubeconfig(token))
+    async with AsyncExitStack() as stack:
+        if trio_asyncio.current_loop.get() is None:
+            await stack.enter_async_context(trio_asyncio.open_loop())
+        yield await stack.enter_async_context(open_client(config))
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:
