@@ -1,0 +1,304 @@
+"""Fence, idle timeout, byte limit, descriptors: what ends sessions though nobody erred."""
+
+import errno
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from gateway_world import World, closed_port, is_reset, try_recv, world
+
+from gateway import wire
+from gateway.errors import IllegalMove
+from gateway.reasons import Ending, Refusal
+from gateway.route import Kind, Limits, Upstream
+from gateway.session import MOVES, Session, State
+from gateway.targets import RETRY_S, RETRY_WITH_OTHERS_S, Targets
+
+
+def test_no_byte_after_the_deadline() -> None:
+    """F10: answers that wait in the kernel when a stopped process goes on are not forwarded once
+    the deadline has passed; the session is cut."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        w.desk.serve_until(w.clock.now_s + 10)
+        client, upstream = w.joined(server)
+        upstream.send(b"too late")
+        w.clock.now_s += 10
+        w.until(lambda: w.desk.counters().active == 0)
+        assert is_reset(client)
+        assert w.desk.counters().bytes_down == 0
+        assert w.desk.counters().ended == {Ending.SELF_FENCE: 1}
+
+
+def test_the_deadline_is_checked_within_a_batch() -> None:
+    """The pump itself looks at the clock before each write to a client: a process that is stopped
+    after the batch began forwards nothing either."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        w.desk.serve_until(w.clock.now_s + 10)
+        client, upstream = w.joined(server)
+        upstream.send(b"too late")
+        w.clock.now_s += 10
+        w.desk.pump.step(0.1)  # past the check of the desk
+        assert is_reset(client)
+        assert w.desk.counters().bytes_down == 0
+
+
+@pytest.mark.parametrize("is_bulk", [False, True])
+def test_blocked_bytes_do_not_pass_the_deadline(is_bulk: bool) -> None:
+    """What waited for a slow client, in memory or in a pipe, is dropped at the deadline."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        w.desk.serve_until(w.clock.now_s + 10)
+        client, upstream = w.joined(server)
+        while True:
+            try:
+                upstream.send(bytes(1 << 18 if is_bulk else 1000))
+            except BlockingIOError:
+                if w.desk.step(0.005) == 0 and not w.desk.pump.has_unfinished:
+                    break
+        passed = w.desk.counters().bytes_down
+        w.clock.now_s += 10
+        while try_recv(client):
+            w.desk.pump.step(0)
+        w.until(lambda: w.desk.counters().active == 0)
+        assert w.desk.counters().bytes_down == passed
+
+
+def test_the_fence_refuses_until_a_later_deadline() -> None:
+    """Past the deadline new clients and waiting ones are refused as self_fence; with a later
+    deadline the gateway serves again."""
+    with world() as w:
+        server = w.server()
+        w.desk.serve_until(w.clock.now_s + 10)
+        held = w.client()
+        w.until(lambda: w.desk.counters().held == 1)
+        w.pass_time(10)
+        assert try_recv(held) == b""
+        w.route(1, server.upstream())
+        w.client()
+        w.until(lambda: w.desk.counters().refused[Refusal.SELF_FENCE] == 2)
+        w.desk.serve_until(w.clock.now_s + 10)
+        w.joined(server)
+
+
+def test_a_late_renewal_does_not_revive() -> None:
+    """A deadline that is set after the old one has passed cuts first."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        w.desk.serve_until(w.clock.now_s + 10)
+        client, _ = w.joined(server)
+        w.clock.now_s += 11
+        w.desk.serve_until(w.clock.now_s + 10)
+        assert is_reset(client)
+
+
+def test_an_unconfirmed_session_is_not_released_past_the_deadline() -> None:
+    """An answer of the verifier that comes after the deadline releases nobody."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        w.desk.serve_until(w.clock.now_s + 10)
+        client = w.client()
+        client.send(b"late")
+        w.until(lambda: server.poll() and w.asked)
+        w.clock.now_s += 10
+        w.confirm_all()
+        assert w.desk.counters().refused == {Refusal.SELF_FENCE: 1}
+        assert not try_recv(server.accepted[0])
+
+
+def test_idle_timeout_sees_activity() -> None:
+    """A session with one message a second outlives the idle timeout by far; one that is really
+    idle does not; either direction counts as activity."""
+    with world(limits=Limits(idle_timeout_s=5)) as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        idle, _ = w.joined(server)
+        asking, asked = w.joined(server)
+        hearing, speaking = w.joined(server)
+        for _ in range(30):
+            asking.send(b"?")
+            w.receive(asked, 1)
+            speaking.send(b"!")
+            w.receive(hearing, 1)
+            w.pass_time(1)
+        assert is_reset(idle)
+        assert w.desk.counters().active == 2
+        assert w.desk.counters().ended == {Ending.IDLE_TIMEOUT: 1}
+
+
+def test_bytes_limit_ends_the_session() -> None:
+    """A session that moved more than session_bytes_max, both ways together, is ended."""
+    with world(limits=Limits(session_bytes_max=1000)) as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        client, upstream = w.joined(server)
+        client.send(bytes(600))
+        w.receive(upstream, 600)
+        upstream.send(bytes(400))
+        w.receive(client, 400)
+        assert w.desk.counters().active == 1
+        client.send(b"1")
+        w.until(lambda: w.desk.counters().active == 0)
+        assert w.desk.counters().ended == {Ending.BYTES_LIMIT: 1}
+
+
+@contextmanager
+def _descriptors_run_out(spare: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(fd) for fd in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + spare, hard))
+    fillers = []
+    try:
+        while True:
+            try:
+                fillers.append(os.dup(0))
+            except OSError:
+                break
+        for _ in range(spare):
+            os.close(fillers.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in fillers:
+            os.close(fd)
+
+
+def test_out_of_descriptors_does_not_spin() -> None:
+    """With EMFILE at accept the loop is quiet, sessions go on, and later the client is served."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        client, upstream = w.joined(server)
+        w.client()
+        with _descriptors_run_out(0):
+            w.settle(2)
+            assert [w.desk.step(0) for _ in range(50)] == [0] * 50
+            client.send(b"on")
+            assert w.receive(upstream, 2) == b"on"
+        w.pass_time(0.2)
+        w.until(lambda: w.desk.counters().accepted == 2)
+        w.until(lambda: server.poll() == 2)
+
+
+def test_no_descriptor_for_the_dial_is_counted() -> None:
+    """A client that could be accepted but not dialled for is refused as no_descriptors."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        w.client()
+        with _descriptors_run_out(1):
+            w.until(lambda: w.desk.counters().accepted == 1)
+        assert w.desk.counters().refused == {Refusal.NO_DESCRIPTORS: 1}
+
+
+class _Aborting:
+    """A listener whose next accept fails as if the client had given up."""
+
+    def __init__(self, listener: socket.socket, code: int) -> None:
+        self._listener = listener
+        self._code = code
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self._code:
+            code, self._code = self._code, 0
+            raise OSError(code, os.strerror(code))
+        return self._listener.accept()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._listener, name)
+
+
+@pytest.mark.parametrize("code", [errno.ECONNABORTED, errno.EPROTO, errno.EMFILE])
+def test_a_client_that_gave_up_in_the_backlog(code: int) -> None:
+    """ECONNABORTED and its like concern that client alone: the next one is served."""
+    with world() as w:
+        listener = w.desk.door._listener
+        assert listener is not None
+        w.desk.door._listener = _Aborting(listener, code)  # type: ignore[assignment]
+        w.client()
+        w.settle(2)
+        w.pass_time(0.2)
+        w.until(lambda: w.desk.counters().held == 1)
+
+
+def test_sockets_have_their_options() -> None:
+    """Both sides have keepalive, a user timeout of 30 s and no delay."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        w.joined(server)
+        (session,) = w.desk._relaying.values()
+        assert session.upstream is not None
+        for sock in (session.client, session.upstream):
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            timeout_ms = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            assert timeout_ms == wire.USER_TIMEOUT_MS == 30_000
+
+
+def test_every_move_is_in_the_table() -> None:
+    """Each pair of states is legal by a row or raises, and a refused move changes nothing."""
+    with socket.socket() as sock:
+        for before in State:
+            for after in State:
+                session = Session(0, sock, 0.0, state=before)
+                if after in MOVES[before]:
+                    session.move(after)
+                    assert session.state is after
+                else:
+                    with pytest.raises(IllegalMove):
+                        session.move(after)
+                    assert session.state is before
+
+
+def test_one_trial_at_a_time() -> None:
+    """An upstream that failed is chosen again after its pause, by one client only, until that one
+    was answered; alone it is tried sooner than beside others."""
+    targets = Targets()
+    down = Upstream("memgraph-1", 1, "127.0.0.1", closed_port())
+    targets.follow([down])
+    (target,) = [targets.choose(0.0)]
+    assert target is not None
+    targets.failed(target, 0.0)
+    assert targets.choose(RETRY_S / 2) is None
+    assert targets.choose(RETRY_S) is target
+    assert targets.choose(RETRY_S + 60) is None
+    targets.answered(target)
+    assert targets.choose(61.0) is target
+    other = Upstream("memgraph-2", 1, "127.0.0.1", closed_port())
+    targets.follow([down, other])
+    targets.failed(target, 100.0)
+    assert [targets.choose(100.0 + RETRY_S) is target for _ in range(2)] == [False, False]
+    assert targets.choose(100.0 + RETRY_WITH_OTHERS_S) is target
+
+
+def test_a_trial_whose_client_leaves_is_free_again() -> None:
+    """When the one client that tries a failed upstream goes away, the next one tries."""
+    with world(Kind.RW) as w:
+        _silent_then_left(w)
+
+
+def _silent_then_left(w: World) -> None:
+    server = w.server()
+    targets = w.desk._targets
+    w.route(1, server.upstream())
+    target = targets.choose(w.clock.now_s)
+    assert target is not None
+    targets.failed(target, w.clock.now_s)
+    first = w.client()
+    w.until(lambda: w.desk.counters().held == 1)
+    w.clock.now_s += RETRY_S
+    w.desk.tick()
+    assert w.desk.counters().active == 1
+    first.close()
+    w.until(lambda: w.desk.counters().accepted == 1 and w.desk.counters().active == 0)
+    w.joined(server)
