@@ -1,0 +1,19 @@
+"""The hand-made pictures of the web tests are used here too; and a release on an API server."""
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+sys.path.append(str(Path(__file__).parents[1] / "web"))
+
+from cli_world import World, make_world
+
+
+@pytest.fixture
+async def world(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[World]:
+    """An API server that holds one release with a ledger, pods and a gateway Lease."""
+    with trio.fail_after(30):
+        yield await make_world(nursery, tmp_path)
