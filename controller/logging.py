@@ -38,7 +38,8 @@ def _shared() -> list[Processor]:
 def _renderers(form: str, stream: TextIO) -> list[Processor]:
     if form == "console":
         colors = stream.isatty()
-        return [structlog.dev.ConsoleRenderer(colors=colors, event_key="event")]
+        plain = structlog.dev.plain_traceback  # the rich one shows locals, and a password with them
+        return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
     return [
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(ensure_ascii=False, default=str),

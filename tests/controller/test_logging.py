@@ -72,3 +72,17 @@ def test_console_lines_are_plain_when_piped() -> None:
     structlog.get_logger("controller.x").info("leading", identity="a")
     assert "leading" in stream.getvalue()
     assert "\x1b[" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_no_values(form: str) -> None:
+    """A crash tells where, not what the variables held: one of them may be a password."""
+    stream = io.StringIO()
+    configure("info", form, stream)
+    held = "".join(["hun", "ter2"])
+    try:
+        raise ValueError(f"bad value of length {len(held)}")
+    except ValueError:
+        structlog.get_logger("controller.x").exception("crashed")
+    assert "bad value of length 7" in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()
