@@ -73,8 +73,13 @@ class Link:
             raise
         return link
 
-    async def ask(self, statement: str, *, limit_s: float) -> list[Record]:
+    async def ask(
+        self, statement: str, *, limit_s: float, before_sending: Callable[[], None] | None = None
+    ) -> list[Record]:
         """All rows of the answer to one statement.
+
+        Args:
+            before_sending: called when it is this statement's turn; nothing is sent if it raises.
 
         Raises:
             MemgraphUnreachable: no answer. If the statement was sent it may have been, or may still
@@ -85,6 +90,8 @@ class Link:
         async with self._turn:
             if self.is_broken:
                 raise MemgraphUnreachable(f"{self.address}: the connection broke", refused=False)
+            if before_sending is not None:
+                before_sending()
             intact = False
             try:
                 with trio.fail_after(limit_s):

@@ -56,18 +56,27 @@ class ReignedLink:
         """Send a statement that changes something.
 
         Raises:
-            LeaseLost: somebody else may act by now; nothing was sent.
+            LeaseLost: somebody else may act by now; this statement was not sent.
             CommandOutcomeUnknown: no answer. The link was aborted.
+            MemgraphUnreachable: the link broke before its turn; it was not sent.
             MemgraphRefused.
         """
-        if self.link.is_broken:
-            raise MemgraphUnreachable(f"{self.link.address}: not connected", refused=False)
-        if not self._still_reigning():
-            raise LeaseLost(f"{statement!r} was not sent: the reign is over")
+        was_sent = False
+
+        def look() -> None:
+            nonlocal was_sent
+            if not self._still_reigning():
+                raise LeaseLost(f"{statement!r} was not sent: the reign is over")
+            was_sent = True
+
+        limit_s = limit_s or self.access.command_timeout_s
         try:
-            await self.link.ask(statement, limit_s=limit_s or self.access.command_timeout_s)
+            await self.link.ask(statement, limit_s=limit_s, before_sending=look)
         except MemgraphUnreachable as error:
-            raise CommandOutcomeUnknown(str(error)) from error
+            if was_sent:
+                raise CommandOutcomeUnknown(str(error)) from error
+            self.raise_unknown(error)
+            raise
         self._has_changed = True
 
     def raise_unknown(self, error: MemgraphUnreachable) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import trio
+import trio.testing
 from scripted_server import DROP_BEFORE, DROP_REPLY, HANG, HANG_AT_RUN, ScriptedServer
 
 from controller.errors import (
@@ -13,7 +14,8 @@ from controller.errors import (
     MemgraphUnreachable,
     MemgraphUnreadable,
 )
-from controller.memgraph import BoltInstance, roles
+from controller.memgraph import BoltInstance, MemgraphAccess, roles
+from controller.memgraph.link import Link
 from statemachine.commands import Demote, Promote
 from statemachine.ids import Instance, Role, Term
 
@@ -283,6 +285,47 @@ async def test_reign_that_ends_between_two_statements_stops_the_second(
     with pytest.raises(LeaseLost):
         await instance.promote(PROMOTE)
     assert server.changes() == [TO_REPLICA]
+
+
+async def test_reign_that_ends_while_a_statement_waits_for_its_turn_stops_it(
+    loop: None, server: ScriptedServer, access: MemgraphAccess, reign: Callable[[], bool]
+) -> None:
+    """The look at the reign is the last thing before the bytes: not before the wait for a probe
+    that is under way on the same connection. A link that broke meanwhile is no unknown outcome."""
+    link = await Link.dial("127.0.0.1", access, limit_s=1)
+    command = roles.ReignedLink(link, access, reign)
+
+    async def expect(error: type[Exception]) -> None:
+        with pytest.raises(error):
+            await command.change(TO_REPLICA)
+
+    async with trio.open_nursery() as nursery:
+        await link._turn.acquire()
+        nursery.start_soon(expect, LeaseLost)
+        await trio.testing.wait_all_tasks_blocked()
+        reign.is_on = False  # type: ignore[attr-defined]
+        link._turn.release()
+    reign.is_on = True  # type: ignore[attr-defined]
+    await link.aclose()
+    await expect(MemgraphUnreachable)
+    assert server.changes() == []
+
+
+async def test_snapshot_that_cannot_be_sent_is_an_unknown_outcome(
+    server: ScriptedServer, make: Callable[..., BoltInstance]
+) -> None:
+    """Promoted, and then no connection for the snapshot: not called unreachable, which would say
+    that nothing had happened."""
+    instance = make(connect_timeout_s=0.1)
+    server.role = "replica"
+    await instance.probe()
+
+    def go_silent(statement: str) -> None:
+        server.is_silent = statement == TO_MAIN or server.is_silent
+
+    server.on_carried_out = go_silent
+    with pytest.raises(CommandOutcomeUnknown, match="not read back"):
+        await instance.promote(PROMOTE)
 
 
 async def test_cancelled_command_aborts_its_connection(
