@@ -173,7 +173,7 @@ class BoltInstance:
         with trio.move_on_after(self._access.command_timeout_s):
             kept, _ = await self._kept_and_role()
             return kept
-        raise self._silent()
+        raise self._silent(self._access.command_timeout_s)
 
     async def _kept_and_role(self) -> tuple[Kept, Role]:
         kept, is_new = await self._keep()
@@ -222,8 +222,8 @@ class BoltInstance:
     def _within_probe_timeout(self) -> trio.CancelScope:
         return trio.move_on_after(self._access.probe_timeout_s)
 
-    def _silent(self) -> MemgraphUnreachable:
-        limit_s = self._access.probe_timeout_s
+    def _silent(self, limit_s: float | None = None) -> MemgraphUnreachable:
+        limit_s = limit_s or self._access.probe_timeout_s
         return MemgraphUnreachable(
             f"{self.instance}: no answer within {limit_s:g} s", refused=False
         )

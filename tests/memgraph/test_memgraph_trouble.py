@@ -16,6 +16,13 @@ def caused(error: Exception, cause: BaseException) -> Exception:
         return raised
 
 
+def from_server(code: str, message: str) -> ClientError:
+    """A FAILURE as the driver hands it over; it has no public constructor for one."""
+    answered = {"code": property(lambda _: code), "message": property(lambda _: message)}
+    error: ClientError = type("FromServer", (ClientError,), answered)()
+    return error
+
+
 @pytest.mark.parametrize(
     ("cause", "refused"),
     [
@@ -42,7 +49,7 @@ def test_wrong_password_is_known_by_its_code() -> None:
         "Memgraph.ClientError.Security.Unauthenticated",
         "Neo.ClientError.Security.Unauthorized",
     ):
-        error = ClientError._hydrate_neo4j(code=code, message="Authentication failure")
+        error = from_server(code, "Authentication failure")
         ours = translated(error, "the login", "10.0.0.1:7687")
         assert isinstance(ours, MemgraphAuthFailed)
     assert issubclass(AuthError, foreign_errors())
@@ -51,7 +58,7 @@ def test_wrong_password_is_known_by_its_code() -> None:
 def test_refusal_of_memgraph_keeps_its_words() -> None:
     """Statement, code and text of a refusal are Memgraph's own."""
     code = "Memgraph.TransientError.MemgraphError.MemgraphError"
-    error = ClientError._hydrate_neo4j(code=code, message="Couldn't set role to replica!\n")
+    error = from_server(code, "Couldn't set role to replica!\n")
     ours = translated(error, "SET ...", "10.0.0.1:7687")
     assert isinstance(ours, MemgraphRefused)
     assert (ours.statement, ours.code) == ("SET ...", code)
