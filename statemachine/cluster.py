@@ -77,6 +77,9 @@ class Cluster:
     change: Change | None = None
     durability: Durability = Durability.PREFERRED
     refused: tuple[Refused, ...] = ()
+    lagging: frozenset[Instance] = frozenset()
+    """Eligible instances that are registered as ASYNC until they have caught up: a synchronous
+    replica that still recovers makes the main refuse every write meanwhile."""
     verdict: str = ""  # of the last change of main: may acknowledged writes be missing?
     noted: frozenset[str] = frozenset()  # refusals in the ledger since the last change of phase
 

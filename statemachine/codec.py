@@ -195,6 +195,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "durability": _durability,
     "sync": _instances,
     "readers": _instances,
+    "lagging": _instances,
     "registrations": _registrations,
     "needs_drain": _flag,
     "was_silent": _flag,

@@ -93,10 +93,12 @@ class MainLost:
 @frozen
 class RenewalStarted:
     """The present main gets a new epoch in place: cut, demote, promote the same, register anew.
-    `needs_drain`: the marker has to go through first, for the sync set stays what it is."""
+    `needs_drain`: the marker has to go through first, for the sync set stays what it is.
+    `lagging`: who is registered as ASYNC afterwards, until it has caught up."""
 
     cause: str
     needs_drain: bool
+    lagging: frozenset[Instance]
 
 
 @frozen

@@ -142,7 +142,7 @@ def _renewal_started(c: Cluster, p: e.RenewalStarted) -> Cluster:
         is_planned=True,
         needs_drain=p.needs_drain,
     )
-    return change(_closed(c), term=_next_term(c), change=moved)
+    return change(_closed(c), term=_next_term(c), change=moved, lagging=p.lagging)
 
 
 def _edit_change(c: Cluster, **edits: Any) -> Cluster:
@@ -230,7 +230,8 @@ def _reset_cancelled(c: Cluster, p: e.ResetCancelled) -> Cluster:
 
 
 def _reset_done(c: Cluster, p: e.ResetDone) -> Cluster:
-    return change(c, refused=tuple(r for r in c.refused if r.instance != p.instance))
+    others = tuple(r for r in c.refused if r.instance != p.instance)
+    return change(c, refused=others, lagging=c.lagging | {p.instance})
 
 
 def _policy_changed(c: Cluster, p: e.PolicyChanged) -> Cluster:

@@ -141,9 +141,10 @@ def stray_mains(cluster: Cluster, view: View) -> tuple[Instance, ...]:
     )
 
 
-def wanted_mode(view: View, instance: Instance) -> Mode:
-    """STRICT_SYNC (or SYNC, if asked for) for eligible instances, ASYNC for all others."""
-    return view.policy.mode if instance in view.policy.eligible else Mode.ASYNC
+def wanted_mode(cluster: Cluster, view: View, instance: Instance) -> Mode:
+    """STRICT_SYNC (or SYNC, if asked for) for eligible instances that do not lag, else ASYNC."""
+    is_eligible = instance in view.policy.eligible and instance not in cluster.lagging
+    return view.policy.mode if is_eligible else Mode.ASYNC
 
 
 def registration_name(instance: Instance, generation: int) -> str:

@@ -43,6 +43,9 @@ from statemachine.view import (
     View,
 )
 
+SAYS_NOTHING = (1, 6)
+"""REGISTER's "Error: n" that says nothing of the replica: 1 the name is there (by our own earlier
+attempt: names are never used twice), 6 the lock was busy and nothing changed (MEMGRAPH 2.3)."""
 REFUSED_REGISTRATIONS_MAX = 32  # names are never reused; only the newest can still matter
 
 
@@ -208,8 +211,7 @@ def _role_command_ended(seen: InstanceView, ended: CommandEnded) -> InstanceView
 
 def _register_ended(view: View, command: Register, ended: CommandEnded) -> View:
     view = change(_touch(view, command.main, ended.at_s), registering_since_s=None)
-    already_there = ended.code == 1  # our own earlier attempt: names are never used twice
-    if ended.outcome is not Outcome.REFUSED or already_there:
+    if ended.outcome is not Outcome.REFUSED or ended.code in SAYS_NOTHING:
         return view
     refused = RefusedRegistration(command.name, ended.code, ended.text)
     kept = (*view.refused_registrations, refused)[-REFUSED_REGISTRATIONS_MAX:]

@@ -13,7 +13,7 @@ from statemachine.cluster import Cluster
 from statemachine.events import Payload
 from statemachine.facts import Situation
 from statemachine.guards import carried_replicas, fence_proof, proof_of_sync
-from statemachine.ids import Durability, Instance, Phase, Role, RowStatus
+from statemachine.ids import Durability, Instance, Mode, Phase, Role, RowStatus
 from statemachine.upkeep import upkeep
 from statemachine.view import View
 
@@ -98,24 +98,56 @@ def renewal(cluster: Cluster, view: View) -> Iterator[Proposal]:
     """The main needs a new epoch, or its rows have to be cleared without any DROP."""
     if cluster.main is None or cluster.is_fresh or cluster.is_main_lost:
         return
+    keeps_copies = bool(cluster.sync_replicas)
+    for why, needs_drain, lagging in (
+        *_without_blocking_rows(cluster, view),
+        *_without_foreign_rows(cluster, view, keeps_copies),
+        *_with_caught_up(cluster, view, keeps_copies),
+        *_after_restart(cluster, view),
+    ):
+        payload = e.RenewalStarted(why, needs_drain, lagging)
+        yield Proposal(payload, why, cluster.main)
+
+
+Renewal = tuple[str, bool, frozenset[Instance]]
+"""why, needs_drain, lagging"""
+
+
+def _without_blocking_rows(cluster: Cluster, view: View) -> Iterator[Renewal]:
     blocking = _blocking_rows(cluster, view)
     if blocking and cluster.durability is Durability.PREFERRED:
+        owners = {r.instance for r in cluster.registrations if r.name in blocking}
         why = f"{', '.join(blocking)} blocks writes and is not in the sync set"
-        yield Proposal(e.RenewalStarted(why, needs_drain=False), why, cluster.main)
+        yield why, False, cluster.lagging | owners
+
+
+def _without_foreign_rows(cluster: Cluster, view: View, keeps_copies: bool) -> Iterator[Renewal]:
     foreign = f.foreign_rows(cluster, view)
     if foreign:
         why = f"{', '.join(foreign)} is not of the ledger: cleared without any DROP"
-        yield Proposal(
-            e.RenewalStarted(why, needs_drain=bool(cluster.sync_replicas)), why, cluster.main
-        )
+        yield why, keeps_copies, cluster.lagging
+
+
+def _with_caught_up(cluster: Cluster, view: View, keeps_copies: bool) -> Iterator[Renewal]:
+    """Who was registered as ASYNC to catch up, and did, becomes synchronous."""
+    if view.now_s - view.term_since_s < view.policy.catch_up_s:
+        return  # not again and again, should it turn out to be too slow
+    main = view.instance(cluster.main) if cluster.main else None
+    for r in cluster.registrations:
+        row = main.row(r.name) if main else None
+        attached = row is not None and row.status in (RowStatus.READY, RowStatus.REPLICATING)
+        if r.instance in cluster.lagging and r.mode is Mode.ASYNC and attached:
+            why = f"{r.instance} has caught up: it becomes synchronous"
+            yield why, keeps_copies, cluster.lagging - {r.instance}
+
+
+def _after_restart(cluster: Cluster, view: View) -> Iterator[Renewal]:
     if view.policy.renewal != "eager" or cluster.phase is not Phase.OPERATIONAL:
         return
-    restarted = [
-        r for r in f.restarted_members(cluster, view) if _is_in_sync(cluster, view, r.name)
-    ]
-    if restarted:
-        why = f"{restarted[0].instance} restarted inside this epoch: renewed before it is needed"
-        yield Proposal(e.RenewalStarted(why, needs_drain=True), why, cluster.main)
+    for r in f.restarted_members(cluster, view):
+        if _is_in_sync(cluster, view, r.name):
+            why = f"{r.instance} restarted inside this epoch: renewed before it is needed"
+            yield why, True, cluster.lagging
 
 
 def _blocking_rows(cluster: Cluster, view: View) -> list[str]:

@@ -62,7 +62,7 @@ def _why_retire(cluster: Cluster, view: View, r: Registration, was_refused: bool
     address = f.replication_address(view, r.instance)
     if address and address != r.address:
         return f"{r.instance} moved from {r.address} to {address}"
-    if r.mode is not f.wanted_mode(view, r.instance):
+    if r.mode is not f.wanted_mode(cluster, view, r.instance):
         return f"{r.instance} is registered as {r.mode.value}"
     uuid = view.storage_uuid(r.instance)
     foreign = bool(uuid) and uuid != cluster.storage_uuid and view.is_answering(r.instance)
@@ -86,7 +86,7 @@ def _open(cluster: Cluster, view: View, main: Instance) -> Iterator[Wish]:
         payload = e.RegistrationOpened(
             name=f.registration_name(instance, cluster.generation + 1),
             instance=instance,
-            mode=f.wanted_mode(view, instance),
+            mode=f.wanted_mode(cluster, view, instance),
             address=f.replication_address(view, instance),
             pod=seen.pod_incarnation,
         )

@@ -33,6 +33,7 @@ class Policy:
     register_freeze_s: float = 12.0  # REGISTER of a silent target freezes the main 10 s (L9)
     renewal: str = "eager"  # eager | off
     renewal_deadline_s: float = 2.0  # how long clients wait for replicas to be registered in it
+    catch_up_s: float = 5.0  # an ASYNC stage lasts at least that long
     reset_interval_s: float = 60.0  # at most one reset of an instance in this time
     reset: str = "safe"  # off | safe (only when nothing acknowledged can be missing) | always
     read_fallback_main: bool = False
