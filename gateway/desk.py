@@ -56,7 +56,7 @@ class Desk:
         self._numbers = count()
         self._waiting: dict[int, Session] = {}  # held, dialling or unconfirmed
         self._relaying: dict[int, Session] = {}
-        self._held_count = 0
+        self._held: dict[int, Session] = {}  # those of the waiting that nobody dials for
         self._questions: dict[UpstreamKey, Upstream] = {}
         self._ask_again_at_s = 0.0
         self._sweep_at_s = 0.0
@@ -136,8 +136,8 @@ class Desk:
         links = [s.link for s in self._relaying.values() if s.link is not None]
         return Counters(
             accepted=tally.accepted,
-            active=len(self._waiting) + len(self._relaying) - self._held_count,
-            held=self._held_count,
+            active=len(self._waiting) + len(self._relaying) - len(self._held),
+            held=len(self._held),
             refused=tally.frozen_refused(),
             ended=tally.frozen_ended(),
             cut=tally.cut,
@@ -156,18 +156,19 @@ class Desk:
         session = Session(next(self._numbers), client, now_s)
         is_full = len(self._waiting) + len(self._relaying) >= self._limits.connections_max
         self._waiting[session.number] = session
-        self._held_count += 1
+        self._held[session.number] = session
         self.pump.watch(client, HUNG_UP, lambda event: self._on_waiting_client(session, event))
         if self.pump.is_fenced():
             self._refuse(session, Refusal.SELF_FENCE)
         elif is_full:
             self._refuse(session, Refusal.MAX_CONNECTIONS)
         else:
-            self._release(now_s)
+            if len(self._held) == 1:  # otherwise others are before him, and cannot be served
+                self._maybe_dial(session, now_s)
             self._bound_hold(session)
 
     def _bound_hold(self, session: Session) -> None:
-        if session.state is State.HELD and self._held_count > self._limits.hold_max:
+        if session.state is State.HELD and len(self._held) > self._limits.hold_max:
             self._refuse(session, Refusal.HOLD_FULL)
 
     def _on_waiting_client(self, session: Session, event: int) -> None:
@@ -191,8 +192,7 @@ class Desk:
         return Refusal.DIAL_FAILED if is_routed else Refusal.NO_ROUTE
 
     def _refuse(self, session: Session, reason: Refusal) -> None:
-        if session.state is State.HELD:
-            self._held_count -= 1
+        self._held.pop(session.number, None)
         self._hang_up(session)
         session.move(State.REFUSED)
         del self._waiting[session.number]
@@ -204,15 +204,19 @@ class Desk:
 
     def _release(self, now_s: float) -> None:
         """Dial for held clients in order of arrival, while an upstream can be chosen."""
-        if not self._held_count or self.pump.is_fenced():
+        if not self._held or not self._targets.has_choice(now_s) or self.pump.is_fenced():
             return
-        for number in sorted(self._waiting):
-            session = self._waiting.get(number)
-            if session is not None and session.state is State.HELD:
-                target = self._targets.choose(now_s)
-                if target is None:
-                    return
-                self._dial(session, target, now_s)
+        for number in sorted(self._held):
+            session = self._held.get(number)
+            if session is not None and not self._maybe_dial(session, now_s):
+                return
+
+    def _maybe_dial(self, session: Session, now_s: float) -> bool:
+        """False when no upstream can be chosen now."""
+        target = self._targets.choose(now_s)
+        if target is not None:
+            self._dial(session, target, now_s)
+        return target is not None
 
     def _dial(self, session: Session, target: Target, now_s: float) -> None:
         try:
@@ -222,7 +226,7 @@ class Desk:
             self._refuse(session, Refusal.NO_DESCRIPTORS)
             return
         session.move(State.DIALLING)
-        self._held_count -= 1
+        del self._held[session.number]
         session.target, session.upstream, session.dialled_at_s = target, sock, now_s
         target.sessions += 1
         self.pump.watch(sock, CONNECTED, lambda event: self._on_dialled(session, event))
@@ -255,7 +259,7 @@ class Desk:
         for session in sessions:
             self._hang_up(session)
             session.move(State.HELD)
-            self._held_count += 1
+            self._held[session.number] = session
         self._release(self._clock())
         for session in sessions:
             self._bound_hold(session)

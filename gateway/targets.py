@@ -39,6 +39,10 @@ class Targets:
             target.upstream = upstream
             self._targets[upstream.key] = target
 
+    def has_choice(self, now_s: float) -> bool:
+        """Whether `choose` would find one."""
+        return any(t.retry_at_s is None or now_s >= t.retry_at_s for t in self._targets.values())
+
     def choose(self, now_s: float) -> Target | None:
         """Where the next client goes: one whose pause is over (as its only trial), else the one
         with fewest sessions, else None."""

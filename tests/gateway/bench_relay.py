@@ -10,6 +10,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import trio
@@ -103,10 +104,10 @@ def requests_per_s(port: int, connections: int) -> float:
     done, began_s = 0, time.perf_counter()
     while time.perf_counter() < began_s + ROUND_S:
         for key, _ in poll.select(1):
-            sock = key.fileobj
-            assert isinstance(sock, socket.socket)
-            sock.recv(65536)
-            sock.send(message)
+            ready = key.fileobj
+            assert isinstance(ready, socket.socket)
+            ready.recv(65536)
+            ready.send(message)
             done += 1
     took_s = time.perf_counter() - began_s
     poll.close()
@@ -142,10 +143,8 @@ def measure_cut(port: int, pipe: Connection) -> None:
         began_s = time.perf_counter()
         pipe.send("cut")
         for sock in socks:
-            try:
+            with suppress(ConnectionResetError):
                 sock.recv(1)
-            except ConnectionResetError:
-                pass
             sock.close()
         seen_s = time.perf_counter() - began_s
         cut, took_s = pipe.recv()

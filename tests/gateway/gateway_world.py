@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from gateway import wire
 from gateway.desk import Desk
@@ -77,6 +77,17 @@ class World:
         self.servers.append(server)
         return server
 
+    def silent_server(self) -> Server:
+        """One that answers no dial: its backlog is full, and the kernel drops what comes next."""
+        server = self.server()
+        server.listener.listen(0)
+        for _ in range(8):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", server.port))
+            self.clients.append(filler)
+        return server
+
     def client(self) -> socket.socket:
         sock = socket.create_connection(self.address)
         sock.setblocking(False)
@@ -128,6 +139,9 @@ class World:
         return bytes(got)
 
     def close(self) -> None:
+        for pipe in self.desk.pump.pipes._free:
+            with suppress(BlockingIOError):
+                raise AssertionError(f"a pooled pipe held {os.read(pipe.read_fd, 10)!r}")
         self.desk.close()
         for sock in self.clients:
             sock.close()
