@@ -40,6 +40,8 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(signal.SIGABRT, signal.SIG_DFL)
         os.abort()
+    # Freeing a large graph piece by piece would cost more than writing it did.
+    os._exit(0)
 
 
 async def _run(flags: Flags) -> None:
@@ -90,7 +92,7 @@ async def _serve(instance: Instance) -> None:
                 await nursery.start(serve_bolt, instance, _credentials())
                 instance.log.info(f"Bolt is open on port {flags.text('bolt_port')}")
             if flags.is_on("storage_snapshot_on_exit"):
-                instance.storage.create_snapshot()
+                instance.storage.maybe_create_snapshot()
         finally:
             instance.storage.close()
 

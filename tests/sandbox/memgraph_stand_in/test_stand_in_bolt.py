@@ -43,7 +43,7 @@ async def test_neo4j_driver(stand: Stand) -> None:
             assert summary.server.protocol_version == (5, 2)
             assert summary.server.agent.startswith("Neo4j/v5.11.0")
             told = session.run("SET REPLICATION ROLE TO REPLICA WITH PORT 10000").consume()
-            notes = [(n["code"], n["title"], n["severity"]) for n in told.notifications or ()]
+            notes = [(n["code"], n["title"], n["severity"]) for n in told.metadata["notifications"]]
             assert notes == [("SetReplica", "Replica role set to REPLICA.", "INFO")]
             with pytest.raises(ClientError, match="Write queries are forbidden"):
                 session.run("CREATE (n)").consume()

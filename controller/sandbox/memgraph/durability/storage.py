@@ -55,6 +55,7 @@ class Storage:
         self.prepared: tuple[Commit, Transaction] | None = None
         self._tail: deque[tuple[int, int, bytes]] = deque()
         self._tail_bytes = 0
+        self._snapshotted: tuple[int, str, History] | None = None
         if not options.recover:
             self._set_aside()
         self._wal = Wal(options.directory / "wal", options.flush_every_n_tx)
@@ -161,7 +162,13 @@ class Storage:
         """Write a storage snapshot, forced even if nothing is new."""
         path = self.snapshots.write(self.snapshot_data(), self.ldt)
         self._wal.rotate(keep=self.options.snapshot_retention)
+        self._snapshotted = (self.ldt, self.epoch, self.history)
         return path
+
+    def maybe_create_snapshot(self) -> None:
+        """Write a storage snapshot unless the last one of this process says the same."""
+        if self._snapshotted != (self.ldt, self.epoch, self.history):
+            self.create_snapshot()
 
     def adopt_uuid(self, storage_uuid: str) -> None:
         """Belong to another cluster's data from now on (MEMGRAPH L17)."""
