@@ -46,7 +46,9 @@ class AioTransport:
     @classmethod
     async def connect(cls, kubeconfig: str, context: str) -> "AioTransport":
         """A transport that has opened no connection yet. Raises KubeUnavailable."""
-        trio_asyncio.current_loop.get().set_exception_handler(_note_stray_failure)
+        loop = trio_asyncio.current_loop.get()
+        if loop.get_exception_handler() is None:
+            loop.set_exception_handler(_note_stray_failure)
 
         async def make() -> Any:
             api = ApiClient(await load_configuration(kubeconfig, context))
@@ -176,8 +178,6 @@ class _AioWatch:
         assert self._response is not None, "open comes first"
         try:
             line = await self._response.content.readline()
-            if line and not line.endswith(b"\n"):
-                raise aiohttp.ClientPayloadError("cut in the middle of a line")
             return _object(line) if line else None
         except FOREIGN as error:
             raise _trouble_of(error, self._what, is_write=False) from error

@@ -20,7 +20,7 @@ from .transport import NOT_FOUND, Json, Transport, is_conflict
 
 class KubeGatewayLeases:
     """`GatewayLeases` on an API server. `put` belongs to one task; it keeps the resourceVersion of
-    the last answer ("" = there is no Lease, None = unknown, ask first)."""
+    the last answer ("" = there is no Lease, None = never asked)."""
 
     def __init__(
         self,
@@ -35,20 +35,19 @@ class KubeGatewayLeases:
     async def put(self, facts: GatewayFacts) -> None:
         """See `GatewayLeases.put`. Somebody else's edit, or a deleted Lease, is written over once.
 
-        Cancellation: the write may have happened; the next one asks first.
+        Cancellation: the write may have happened; the next one meets its version, and asks.
         """
-        known, self._version = self._version, None
-        if known is None:
-            known = await self._read_version()
+        if self._version is None:
+            self._version = await self._read_version()
         try:
-            self._version = await self._write(facts, known)
+            self._version = await self._write(facts, self._version)
             return
         except (KubeRefused, KubeNotFound) as error:
             if isinstance(error, KubeRefused) and not is_conflict(error):
                 raise
-        known = await self._read_version()
+        self._version = await self._read_version()
         try:
-            self._version = await self._write(facts, known)
+            self._version = await self._write(facts, self._version)
         except KubeNotFound as error:
             raise KubeRefused(str(error), NOT_FOUND) from error
 

@@ -94,12 +94,14 @@ class FakeApi:
         path = f"{collection}/{obj['metadata']['name']}"
         old = self.objects.get(path)
         stored = copy.deepcopy(obj)
+        if old and _content(old) == _content(stored):
+            return old  # as on a real server: what changes nothing keeps its version
         self.version += 1
         uid = old["metadata"]["uid"] if old else f"uid-{self.version}"
         stored["metadata"] |= {"resourceVersion": str(self.version), "uid": uid}
         stored["metadata"].pop("managedFields", None)
         self.objects[path] = stored
-        self._note("MODIFIED" if old else "ADDED", collection, stored)
+        self.note("MODIFIED" if old else "ADDED", collection, stored)
         return stored
 
     def remove(self, path: str, *, silently: bool = False) -> Json:
@@ -108,10 +110,11 @@ class FakeApi:
         self.version += 1
         gone["metadata"]["resourceVersion"] = str(self.version)
         if not silently:
-            self._note("DELETED", path.rpartition("/")[0], gone)
+            self.note("DELETED", path.rpartition("/")[0], gone)
         return gone
 
-    def _note(self, kind: str, collection: str, obj: Json) -> None:
+    def note(self, kind: str, collection: str, obj: Json) -> None:
+        """Tell the watches."""
         self.changes.append(Change(self.version, kind, collection, copy.deepcopy(obj)))
         self.stir()
 
@@ -143,6 +146,12 @@ class FakeApi:
         assert body is not None
         assert body["metadata"]["name"] == name
         return copy.deepcopy(self.put(collection, body))
+
+
+def _content(obj: Json) -> Json:
+    server_side = ("resourceVersion", "uid", "managedFields")
+    meta = {key: value for key, value in obj["metadata"].items() if key not in server_side}
+    return {**obj, "metadata": meta}
 
 
 def _refusal(status: int, method: str, path: str, retry_after: str | None = None) -> Exception:

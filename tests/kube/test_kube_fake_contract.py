@@ -29,6 +29,8 @@ async def probe(transport: Transport) -> list[str]:
     seen += [await outcome(transport, "PUT", f"{MAPS}/x", config_map("x"))]
     seen += [await outcome(transport, "POST", MAPS, config_map("x")) for _ in range(2)]
     first = await transport.request("GET", f"{MAPS}/x")
+    unchanged = await transport.request("PUT", f"{MAPS}/x", body=first)
+    seen += [str(unchanged["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"])]
     seen += [await outcome(transport, "PUT", f"{MAPS}/x", first | {"data": {"k": "v"}})]
     seen += [await outcome(transport, "PUT", f"{MAPS}/x", first)]
     alien = config_map("x")
@@ -49,4 +51,4 @@ async def test_fake_and_server_agree(server: Server, nursery: trio.Nursery) -> N
     async with client_of(server, "token-a") as transport:
         real = await probe(transport)
     assert await probe(FakeApi(nursery).client()) == real
-    assert set(real) == {"ok", "KubeNotFound", "409", "422", "0"}
+    assert set(real) == {"ok", "KubeNotFound", "409", "422", "0", "True"}

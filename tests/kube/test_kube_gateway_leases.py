@@ -69,7 +69,7 @@ async def test_another_writer_is_written_over(
     assert [f.acked_seq for f in await leases.list_quorum()] == [2]
 
 
-async def test_after_a_lost_answer_the_next_put_asks_first(
+async def test_after_a_lost_answer_the_next_put_succeeds(
     leases: KubeGatewayLeases, server: Server
 ) -> None:
     """A put whose answer was lost fails; the next one succeeds although the version has moved."""

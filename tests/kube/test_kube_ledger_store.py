@@ -72,7 +72,7 @@ async def test_a_write_into_a_frozen_server_lands_late(
     transport: Transport, server: Server
 ) -> None:
     """Unknown is meant: absence at a re-read is no proof, the write may still land (S1)."""
-    store = KubeLedgerStore(transport, NAMES, evolve(TIMES, request_timeout_s=0.2))
+    store = KubeLedgerStore(transport, NAMES, evolve(TIMES, request_timeout_s=0.5))
     base = await store.create(DATA, NOTES)
     server.faults.set_mode(Mode.FROZEN)
     with pytest.raises(LedgerOutcomeUnknown):
@@ -132,12 +132,13 @@ async def test_a_deleted_ledger_is_a_conflict(store: KubeLedgerStore, transport:
 async def test_a_recreated_ledger_is_another_one(
     store: KubeLedgerStore, transport: Transport
 ) -> None:
-    """The base of a ledger that was deleted and made anew fits no more."""
+    """The base of a ledger that was deleted and made anew fits no more, whatever its version."""
     base = await store.create(DATA, NOTES)
     await transport.request("DELETE", f"{MAPS}/{NAMES.ledger}")
-    await store.create({}, {})
-    with pytest.raises(LedgerConflict):
-        await store.replace(base, DATA, NOTES)
+    anew = await store.create({}, {})
+    for stale in (base, evolve(anew, uid=base.uid)):
+        with pytest.raises(LedgerConflict):
+            await store.replace(stale, DATA, NOTES)
 
 
 async def test_the_object_is_nobodys_child_and_carries_the_release(

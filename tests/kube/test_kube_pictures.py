@@ -149,7 +149,7 @@ def refuse(status: int, server: Server) -> None:
     server.faults.cut()
 
 
-FAULTS = {
+FAULTS: dict[str, Callable[[Server], None]] = {
     "down": shut,
     "frozen": freeze,
     "partition": part,
