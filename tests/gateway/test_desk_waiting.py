@@ -275,3 +275,34 @@ def test_exactly_n_of_2n_are_served() -> None:
         w.until(lambda: w.desk.counters().active == 49)
         w.joined(server)
         assert w.desk.counters().active == 50
+
+
+@pytest.mark.parametrize("who", ["upstream", "client"])
+def test_an_upstream_that_ends_a_session_is_asked_about(who: str) -> None:
+    """A session that its upstream broke makes a question; one that its client broke does not."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        client, upstream = w.joined(server)
+        reset(upstream if who == "upstream" else client)
+        w.until(lambda: w.desk.counters().active == 0)
+        w.settle(2)
+        assert w.asked == ([server.upstream()] if who == "upstream" else [])
+
+
+def test_who_comes_later_does_not_overtake() -> None:
+    """While others wait for an upstream that failed, a new client does not take their trial."""
+    with world() as w:
+        silent = w.silent_server()
+        w.route(1, silent.upstream())
+        target = w.desk._targets.choose(w.clock.now_s)
+        assert target is not None
+        w.desk._targets.failed(target, w.clock.now_s)
+        w.client()
+        w.until(lambda: w.desk.counters().held == 1)
+        w.clock.now_s += 1
+        w.client()
+        w.until(lambda: w.desk.counters().accepted == 2)
+        assert w.desk.counters().held == 2
+        w.desk.tick()
+        assert list(w.desk._held) == [1]
