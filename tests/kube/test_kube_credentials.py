@@ -10,8 +10,9 @@ import trio_asyncio
 from kube_rooms import MAPS, Server, kubeconfig
 from kubernetes.aio.config import incluster_config
 
-from controller.errors import KubeForbidden
-from controller.kube import ClientConfig, Transport, credentials, open_client
+from controller.errors import KubeForbidden, KubeUnavailable
+from controller.kube import AnswerLost, ClientConfig, Transport, credentials, open_client
+from controller.kube.aio import AioTransport
 from controller.kube.credentials import load_configuration
 
 
@@ -86,3 +87,16 @@ async def test_service_account_token_is_read_again(
         token.write_text("second")
         monkeypatch.setattr(incluster_config, "datetime", clock)
         assert await ask("BearerToken") == "bearer second"
+
+
+async def test_unreadable_credentials_send_nothing(transport: Transport) -> None:
+    """A token that cannot be read is a definite failure of a write: nothing has left."""
+
+    def unreadable(configuration: object) -> None:
+        raise PermissionError("token")
+
+    assert isinstance(transport, AioTransport)
+    transport._api.configuration.refresh_api_key_hook = unreadable
+    with pytest.raises(KubeUnavailable, match="token") as caught:
+        await transport.request("POST", MAPS, body={"metadata": {"name": "x"}})
+    assert not isinstance(caught.value, AnswerLost)

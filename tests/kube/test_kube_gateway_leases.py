@@ -3,10 +3,13 @@
 from datetime import datetime, timedelta, timezone
 
 import pytest
+import trio
 from attrs import evolve
+from fake_api import FakeApi
 from kube_rooms import LEASES, NAMES, OTHER_NAMES, TIMES, Server, client_of, facts
+from trio.testing import MockClock
 
-from controller.errors import KubeUnavailable
+from controller.errors import KubeRefused, KubeUnavailable
 from controller.kube import KubeGatewayLeases, Transport, gateway_facts_of
 from controller.sandbox.apiserver import LEASES as LEASE_KIND
 from controller.sandbox.apiserver import Rule
@@ -117,3 +120,14 @@ def test_an_unreadable_lease_counts_as_open_and_unacknowledged() -> None:
     )
     assert (read.pod, read.acked_seq, read.rw_open, read.term) == (NAMES.pod_name, 0, True, 0)
     assert read.vantage == {}
+
+
+@pytest.mark.parametrize(("answers", "status"), [([404, 422], 422), ([404] * 4, 404)])
+async def test_a_refused_lease_is_told(
+    nursery: trio.Nursery, autojump_clock: MockClock, answers: list[int], status: int
+) -> None:
+    """What writing again cannot cure (a broken rule, a missing namespace) is a refusal."""
+    api = FakeApi(nursery, refuse=[(answer, None) for answer in answers])
+    with pytest.raises(KubeRefused) as caught:
+        await KubeGatewayLeases(api.client(), NAMES, TIMES).put(facts())
+    assert caught.value.status == status

@@ -276,3 +276,20 @@ async def test_seeded_storm_converges(nursery: trio.Nursery, autojump_clock: Moc
     values = [int(p["x"]) for p in viewer.pictures if p]
     assert values == sorted(set(values))
     assert values[-1] == 399
+
+
+async def test_bookmarks_and_repetitions_show_nothing(
+    api: FakeApi, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """A bookmark is no object, and a version that is known already is no change."""
+    viewer = start(api, nursery)
+    await trio.sleep(1)
+    api.version += 2
+    api.note("BOOKMARK", MAPS, {"metadata": {"name": "", "resourceVersion": str(api.version)}})
+    await trio.sleep(1)
+    api.version += 1
+    api.note("MODIFIED", MAPS, api.objects[f"{MAPS}/x"])
+    await trio.sleep(1)
+    api.put(MAPS, config_map("x", v="2"))
+    await trio.sleep(1)
+    assert viewer.pictures == [{"x": "1"}, {"x": "2"}]
