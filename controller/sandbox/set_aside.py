@@ -1,9 +1,9 @@
 """Init container of a Memgraph pod: sets the instance's data aside if a reset token says so.
 
-Promise (S12): nothing is deleted; the data directory is moved beside itself. It acts only on a token
-that is greater than the last one carried out, which it keeps next to the data, so that a token that
-was read late or twice does nothing. When the API server cannot be asked it fails, and the kubelet
-tries again: an instance never starts on data that were ordered away.
+Promise (S12): nothing is deleted; the data are moved beside their directory. It acts only on a
+token that is greater than the last one carried out, which it keeps next to the data, so that a
+token that was read late or twice does nothing. When the API server cannot be asked it fails, and
+the kubelet tries again: an instance never starts on data that were ordered away.
 
 What a newcomer gets wrong: the move comes before the note. Killed in between, the next run finds
 nothing to move and notes the token.
