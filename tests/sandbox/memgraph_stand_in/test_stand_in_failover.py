@@ -255,3 +255,23 @@ async def test_replica_that_lost_its_disk_looks_ready_while_idle(world: World) -
     await main.register("r", "STRICT_SYNC", replica)
     await main.wait_status("r", "ready")
     assert await replica.count() == 3
+
+
+async def test_new_main_takes_a_replica_from_the_old_one(world: World) -> None:
+    """MEMGRAPH facts 3 and 4, 3.6: all share one storage UUID, so only the main UUID keeps the old
+    main out: what M2 registered rejects M1's next write, and stays `invalid` for it."""
+    m1, r = await world.pair("STRICT_SYNC")
+    a = await world.stand("a").start()
+    await a.demote()
+    await m1.register("a", "STRICT_SYNC", a)
+    await write(m1, 1)
+    await r.promote()
+    await r.register("a", "STRICT_SYNC", a)
+    await m1.run("DROP REPLICA r")
+    assert (await m1.replica("a"))["status"] == "ready"
+    assert "RPC communication error" in (await m1.refused("CREATE (:Stray)")).message
+    assert "not in sync with the main" in (await m1.refused("CREATE (:Stray)")).message
+    await write(r, 1)
+    assert (await a.count(), await a.count("Stray")) == (2, 0)
+    await r.demote()
+    assert (await m1.replica("a"))["status"] == "invalid"
