@@ -1,0 +1,229 @@
+"""Does the faults to a running sandbox, with clients on it, and keeps what is seen meanwhile."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+import neo4j
+import trio
+
+from controller.sandbox.demo.book import Book, Fault, entries_of, measure
+from controller.sandbox.world import Sandbox
+
+WRITERS = 4
+READERS = 2
+HANG_S = 15.0
+CUT_OFF_S = 15.0
+WHOLE_S = 90.0  # until everything is redundant again; else the demo has failed
+START_S = 60.0
+BEFORE_S = 1.0  # of ordinary work before each fault
+SAMPLE_S = 0.1
+HTTP_S = 2.0
+
+Say = Callable[[str], None]
+
+
+class Stage:
+    """One run of the demo. `say` tells people what happens."""
+
+    def __init__(self, sandbox: Sandbox, say: Say) -> None:
+        self.sandbox, self.say = sandbox, say
+        self.book = Book()
+        self.faults: list[Fault] = []
+        self.mains_routed = 0
+        self.memory_kib: dict[str, int] = {}
+        self.current = "starting"
+        self._asleep: set[str] = set()
+
+    # -- clients
+
+    async def run_clients(self, task_status: trio.TaskStatus[None]) -> None:
+        """Client process until cancelled; then it ends by itself, with its last outcomes."""
+        pods = self.sandbox.controllers
+        writes = [self.sandbox.gateway(pods[n % len(pods)]) for n in range(WRITERS)]
+        reads = [self.sandbox.read_gateway(pods[n % len(pods)]) for n in range(READERS)]
+        words = [sys.executable, "-m", "controller.sandbox.demo.client"]
+        words += [f"--write={a}" for a in writes]
+        words += [f"--read={a}" for a in reads]
+        words += [f"--intrude={self.sandbox.read_gateway(pods[0])}"]
+        process = await trio.lowlevel.open_process(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        task_status.started()
+        try:
+            await self._take_lines(process.stdout)
+        finally:
+            with trio.move_on_after(20, shield=True):
+                await process.stdin.aclose()
+                await self._take_lines(process.stdout)
+                await process.wait()
+            if process.returncode is None:
+                process.kill()
+
+    async def _take_lines(self, stream: trio.abc.ReceiveStream) -> None:
+        rest = b""
+        async for data in stream:
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self.book.take(json.loads(line))
+
+    # -- sampling
+
+    async def run_samples(self) -> None:
+        """How many mains do open gateways serve at one moment? Two rounds: a pod that says the
+        same before and after all others have answered said it at that moment, too."""
+        before: dict[str, frozenset[str]] = {}
+        while True:
+            now = await self._mains_served()
+            steady = [now[pod] & before.get(pod, frozenset()) for pod in now]
+            self.mains_routed = max(self.mains_routed, len(frozenset[str]().union(*steady)))
+            before = now
+            await trio.sleep(SAMPLE_S)
+
+    async def _mains_served(self) -> dict[str, frozenset[str]]:
+        served: dict[str, frozenset[str]] = {}
+
+        async def ask(pod: str, url: str) -> None:
+            served[pod] = await trio.to_thread.run_sync(
+                _mains_of, f"{url}/api/v1/status", abandon_on_cancel=True
+            )
+
+        urls = self.sandbox.card()["http"]
+        assert isinstance(urls, dict)
+        async with trio.open_nursery() as nursery:
+            for pod, url in urls.items():
+                if pod not in self._asleep:
+                    nursery.start_soon(ask, pod, url)
+        return served
+
+    # -- faults
+
+    async def wait_ready(self) -> None:
+        """Until the cluster is whole for the first time."""
+        await self.sandbox.wait_whole(START_S)
+        self.memory_kib = self.sandbox.memory_kib()
+
+    async def play(self, name: str, number: int) -> None:
+        """One fault, from ordinary work to everything whole again.
+
+        Raises trio.TooSlowError when it does not become whole in time.
+        """
+        await trio.sleep(BEFORE_S)
+        target = self._target_of(name)
+        self.current = f"{name} ({target})"
+        self.say(f"fault {name}: {target}")
+        begin = time.time()
+        seq = self.sandbox.noted("seq")
+        await FAULTS[name](self, target)
+        await self._wait_noticed(name, seq)
+        await self.sandbox.wait_whole(WHOLE_S)
+        end = time.time()
+        entries = entries_of(self.sandbox.ledger())
+        fault = measure(name, number, target, begin, end, self.book, entries)
+        self.faults.append(fault)
+        self.current = "ordinary work"
+        self.say(
+            f"  whole again after {end - begin:.1f} s; longest write gap {fault.write_gap_ms} ms"
+        )
+
+    def _target_of(self, name: str) -> str:
+        role = "sync" if name.startswith("sync") else "main"
+        if name == "leader-killed":
+            role = "leader"
+        return self.sandbox.resolve(role)
+
+    async def _wait_noticed(self, name: str, seq: str) -> None:
+        """A fault that needs no event (a lone leader's end, a sync that is back at once) is over
+        when its process is; others begin with an event."""
+        with trio.move_on_after(8.0):
+            while self.sandbox.noted("seq") == seq:  # noqa: ASYNC110 - looks at the world
+                await trio.sleep(0.05)
+
+    async def kill(self, target: str) -> None:
+        """SIGKILL."""
+        self.sandbox.kill(target)
+
+    async def hang(self, target: str) -> None:
+        """SIGSTOP, and SIGCONT later."""
+        self.sandbox.stop(target)
+        await trio.sleep(HANG_S)
+        self.sandbox.cont(target)
+
+    async def cut_off(self, target: str) -> None:
+        """Silence from and to everybody, healed later."""
+        await self.sandbox.partition(target)
+        await trio.sleep(CUT_OFF_S)
+        await self.sandbox.heal(target)
+
+    async def delete(self, target: str) -> None:
+        """Graceful deletion of the pod."""
+        await self.sandbox.delete(target)
+
+    async def force_delete(self, target: str) -> None:
+        """Deletion with grace 0."""
+        await self.sandbox.force_delete(target)
+
+    async def kill_with_leader(self, target: str) -> None:
+        """The leading controller and the main in the same instant."""
+        leader = self.sandbox.resolve("leader")
+        self.sandbox.kill(leader)
+        self.sandbox.kill(target)
+
+    # -- the end
+
+    async def read_instances(self) -> dict[str, frozenset[str] | None]:
+        """The ids that stand on each instance, read from itself, past every gateway."""
+        found: dict[str, frozenset[str] | None] = {}
+        for instance in self.sandbox.instances:
+            read = partial(_ids_on, self.sandbox.bolt(instance))
+            try:
+                found[instance] = await trio.to_thread.run_sync(read)
+            except (neo4j.exceptions.Neo4jError, neo4j.exceptions.DriverError, OSError) as error:
+                self.say(f"{instance} cannot be read: {error}")
+                found[instance] = None
+        return found
+
+    async def wait_replicated(self) -> None:
+        """Asynchronous replicas get a moment for what was written last."""
+        await self.sandbox.wait_whole(WHOLE_S)
+
+
+def _mains_of(url: str) -> frozenset[str]:
+    try:
+        with urllib.request.urlopen(url, timeout=HTTP_S) as answer:
+            document = json.load(answer)
+    except (OSError, ValueError):
+        return frozenset()
+    sessions: Mapping[str, int] = (document["gateways"].get("rw") or {}).get("sessions") or {}
+    return frozenset(instance for instance, count in sessions.items() if count)
+
+
+def _ids_on(address: str) -> frozenset[str]:
+    with neo4j.GraphDatabase.driver(f"bolt://{address}", auth=None) as driver:
+        with driver.session() as session:
+            return frozenset(r["id"] for r in session.run("MATCH (n:Write) RETURN n.id AS id"))
+
+
+FAULTS: Mapping[str, Callable[[Stage, str], Awaitable[None]]] = {
+    "main-killed": Stage.kill,
+    "main-hung": Stage.hang,
+    "main-force-deleted": Stage.force_delete,
+    "leader-and-main-killed": Stage.kill_with_leader,
+    "sync-killed": Stage.kill,
+    "leader-killed": Stage.kill,
+    "main-cut-off": Stage.cut_off,
+    "main-deleted": Stage.delete,
+}
+DEFAULT_FAULTS = (
+    "main-killed",
+    "main-hung",
+    "main-force-deleted",
+    "leader-and-main-killed",
+    "sync-killed",
+)
