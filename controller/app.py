@@ -6,7 +6,7 @@ asyncio loop, and the only one that knows which adapter stands behind which port
 
 import math
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -64,12 +64,14 @@ async def _run_pod(settings: Settings) -> None:
     reign = Reign()
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(_note_asyncio)  # the default one ends the process
-        async with _adapters(settings, reign) as adapters:
+        troubles: dict[str, str] = {}
+        on_trouble = partial(troubles.__setitem__, "leader lease")
+        async with _adapters(settings, reign, on_trouble) as adapters:
             gateways = Gateways(gateway_limits(settings))
             pod = ControllerPod(pod_settings(settings), adapters, gateways, reign)
             async with trio.open_nursery() as nursery:
                 await _listen(settings, gateways, nursery)
-                source = partial(snapshot, pod, gateways, datetime.now(UTC))
+                source = partial(snapshot, pod, gateways, troubles, datetime.now(UTC))
                 await nursery.start(partial(serve, settings, source))
                 log.info("started", pod=settings.pod_name)
                 nursery.start_soon(pod.run)
@@ -80,7 +82,9 @@ def _note_asyncio(loop: Any, context: dict[str, Any]) -> None:
 
 
 @asynccontextmanager
-async def _adapters(settings: Settings, reign: Reign) -> AsyncIterator[Adapters]:
+async def _adapters(
+    settings: Settings, reign: Reign, on_trouble: Callable[[str], None]
+) -> AsyncIterator[Adapters]:
     names = KubeNames(
         release=settings.release_name,
         namespace=settings.namespace,
@@ -102,7 +106,7 @@ async def _adapters(settings: Settings, reign: Reign) -> AsyncIterator[Adapters]
             store=KubeLedgerStore(transport, names, times),
             leases=KubeGatewayLeases(transport, names, times),
             informers=KubeInformers(transport, names, times),
-            leadership=LeaseLeadership(transport, names, times),
+            leadership=LeaseLeadership(transport, names, times, on_trouble=on_trouble),
             pods=KubePodControl(transport, names, times),
             memgraph=instances,
         )
@@ -155,7 +159,9 @@ async def _listen(settings: Settings, gateways: Gateways, nursery: trio.Nursery)
         log.info("listening", gateway=kind.value, at=gateways.listening[kind.value])
 
 
-def snapshot(pod: ControllerPod, gateways: Gateways, started_at: datetime) -> Snapshot:
+def snapshot(
+    pod: ControllerPod, gateways: Gateways, troubles: Mapping[str, str], started_at: datetime
+) -> Snapshot:
     """What the web room shows: everything that this pod believes, at this moment."""
     loop, chronicle = pod.loop, pod.loop.chronicle
     return Snapshot(
@@ -168,8 +174,10 @@ def snapshot(pod: ControllerPod, gateways: Gateways, started_at: datetime) -> Sn
         ledger_lines=chronicle.ledger.lines,
         is_ledger_verified=chronicle.was_read and not chronicle.trouble,
         ledger_trouble=chronicle.trouble,
-        kube_trouble=pod.all_troubles(),
+        kube_trouble={**pod.all_troubles(), **troubles},
         gateways=gateways.counters,
         listening=gateways.listening,
         is_leader=bool(loop.view.identity),
+        rw_opened_term=pod.gatekeeper.opened_term,
+        rw_opened_at=pod.gatekeeper.opened_at,
     )

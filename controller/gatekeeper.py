@@ -15,6 +15,7 @@ import trio
 import trio.lowlevel
 from attrs import frozen
 
+from controller.chronicle import utc_now
 from controller.errors import ControllerError
 from controller.gateways import Gateways, Kind, Wish
 from controller.ports import GatewayLeases, MemgraphInstance
@@ -80,6 +81,7 @@ class Gatekeeper:
         self._wake_verify, self._wake_lease = trio.Event(), trio.Event()
         self._published: GatewayFacts | None = None
         self.trouble = ""
+        self.opened_term, self.opened_at = 0, ""  # of RW, last; wall time, for people
 
     # -- what the loop tells
 
@@ -152,6 +154,8 @@ class Gatekeeper:
             return
         cut = self._gateways.apply(kind, wanted)
         before = self._applied.get(kind)
+        if kind is Kind.RW and wanted.upstreams:
+            self.opened_term, self.opened_at = wanted.term, utc_now()
         self._applied[kind] = wanted
         if cut or before is None or before.upstreams != wanted.upstreams:
             to = [f"{u.instance}#{u.incarnation}" for u in wanted.upstreams]

@@ -26,6 +26,8 @@ from statemachine.observations import (
     Folded,
     LeadershipChanged,
     Observation,
+    ProbeAnswered,
+    ProbeFailed,
     Ticked,
 )
 from statemachine.observe import observe
@@ -34,7 +36,8 @@ from statemachine.view import View
 
 log = structlog.get_logger(__name__)
 
-INBOX_MAX = 1024  # observations that may wait; a full inbox drops the oldest picture's update
+INBOX_MAX = 1024  # messages that may wait: 20 s of probes
+SPILLED_MAX = 256  # of what must not be dropped when the inbox is full
 TICK_S = 0.25  # graces are looked at this often when nothing happens
 APPEND_PAUSE_S = 0.5  # after the API server was not there
 APPEND_PAUSE_LASTING_S = 5.0  # after it refused us
@@ -75,6 +78,7 @@ class Loop:
         self.turned_at_s = -math.inf
         self.executor: Executor | None = None
         self._send, self._inbox = trio.open_memory_channel[Message](INBOX_MAX)
+        self._spilled: tuple[Message, ...] = ()  # came while the inbox was full, in order
         self._append_due_s = -math.inf
 
     @property
@@ -83,12 +87,15 @@ class Loop:
         return self.chronicle.ledger.cluster
 
     def report(self, message: Message) -> None:
-        """Hand in an observation without waiting. When the inbox is full the message is dropped:
-        nothing depends on having seen each one, and the next probe or picture follows."""
+        """Hand in an observation without waiting. When the inbox is full a probe's answer is
+        dropped, for the next one follows; pictures and ends of commands, which do not come again,
+        are kept beside it."""
         try:
             self._send.send_nowait(message)
         except trio.WouldBlock:
-            log.warning("inbox_full", dropped=type(message).__name__)
+            log.warning("inbox_full", over=type(message).__name__)
+            if not isinstance(message, ProbeAnswered | ProbeFailed | Ticked):
+                self._spilled = (*self._spilled, message)[-SPILLED_MAX:]
 
     async def run(self) -> None:
         """Turns until cancelled.
@@ -105,6 +112,9 @@ class Loop:
                     message = self._inbox.receive_nowait()
                 except trio.WouldBlock:
                     break
+                self._take(message)
+            spilled, self._spilled = self._spilled, ()
+            for message in spilled:
                 self._take(message)
             self._observe(Ticked(trio.current_time()))
             await self.turn()

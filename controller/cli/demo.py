@@ -130,9 +130,7 @@ def result_of(
 
 def _report(stage: Stage, ledger: Mapping[str, str], problems: list[str], console: Console) -> None:
     shown = sorted(ledger)[-LEDGER_LINES_SHOWN:]
-    console.print(
-        f"\nthe ledger's last {len(shown)} of {len(ledger)} entries, as kubectl prints it"
-    )
+    console.print(f"\nthe last {len(shown)} of {len(ledger)} ledger entries, as kubectl prints")
     console.print("data:")
     for key in shown:
         console.print(f'  "{key}": |', markup=False, highlight=False)

@@ -62,15 +62,16 @@ class Link:
             raise MemgraphUnreachable("the instance has no address", refused=False)
         limit_s = max(limit_s, DIAL_MIN_S)
         link = cls(_one_connection(host, access, limit_s), address)
+        is_up = False
         try:
             with trio.CancelScope(shield=True), trio.fail_after(limit_s + DIAL_SLACK_S):
                 await link._guarded(link._driver.get_server_info, "the login")
-        except trio.TooSlowError:
-            await link.aclose()
-            raise MemgraphUnreachable(f"{address}: the dial hangs", refused=False) from None
-        except BaseException:
-            await link.aclose()
-            raise
+            is_up = True
+        except trio.TooSlowError as error:
+            raise MemgraphUnreachable(f"{address}: the dial hangs", refused=False) from error
+        finally:
+            if not is_up:
+                await link.aclose()
         return link
 
     async def ask(

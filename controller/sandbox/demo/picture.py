@@ -117,9 +117,11 @@ class Screen:
 def fault_table(faults: list[Fault]) -> Table:
     """Milliseconds since the injection, one row a fault."""
     table = Table(title="faults, in ms since the injection", title_justify="left", box=SIMPLE)
-    heads = ("fault", "target", "detected", "fenced", "promoted", "first write", "redundant")
-    for head in (*heads, "write gap", "read gap"):
-        table.add_column(head, justify="left" if head in ("fault", "target") else "right")
+    table.add_column("fault", no_wrap=True)
+    table.add_column("target", no_wrap=True)
+    heads = ("detected", "fenced", "promoted", "first write", "redundant", "write gap", "read gap")
+    for head in heads:
+        table.add_column(head.replace(" ", "\n"), justify="right", no_wrap=True)
     for f in faults:
         figures = (
             f.detect_ms,

@@ -205,9 +205,9 @@ def _mains_of(url: str) -> frozenset[str]:
 
 
 def _ids_on(address: str) -> frozenset[str]:
-    with neo4j.GraphDatabase.driver(f"bolt://{address}", auth=None) as driver:
-        with driver.session() as session:
-            return frozenset(r["id"] for r in session.run("MATCH (n:Write) RETURN n.id AS id"))
+    query, uri = "MATCH (n:Write) RETURN n.id AS id", f"bolt://{address}"
+    with neo4j.GraphDatabase.driver(uri, auth=None) as driver, driver.session() as session:
+        return frozenset(record["id"] for record in session.run(query))
 
 
 FAULTS: Mapping[str, Callable[[Stage, str], Awaitable[None]]] = {

@@ -17,7 +17,7 @@ from controller.sandbox.memgraph.bolt.messages import Credentials
 from controller.sandbox.memgraph.bolt.server import serve_bolt
 from controller.sandbox.memgraph.control import serve_control
 from controller.sandbox.memgraph.durability.state import DirectoryBusy, lock_directory
-from controller.sandbox.memgraph.flags import Flags, parse_flags
+from controller.sandbox.memgraph.flags import Flags, help_text, parse_flags
 from controller.sandbox.memgraph.init_file import run_init_file
 from controller.sandbox.memgraph.instance import Instance, build_instance
 from controller.sandbox.memgraph.logbook import Logbook
@@ -28,6 +28,9 @@ LOCK_POLL_S = 0.05  # between two tries for the data directory
 
 def main() -> None:
     """The console script `memgraph-stand-in`."""
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text())
+        return
     flags = parse_flags(sys.argv[1:])
     try:
         trio.run(_run, flags)

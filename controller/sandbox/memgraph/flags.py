@@ -75,6 +75,17 @@ class Flags:
         return int(major), int(minor)
 
 
+def help_text() -> str:
+    """What `--help` prints: every flag that does something, with its default."""
+    lines = [
+        "memgraph-stand-in: imitates Memgraph Community replication and Bolt; not the database.",
+        "Flags are Memgraph's own (--x=v, --x v); others are accepted and named in the log.",
+        "",
+        *(f"  --{name.replace('_', '-')}={value}" for name, value in sorted(DEFAULTS.items())),
+    ]
+    return "\n".join(lines)
+
+
 def parse_flags(arguments: Sequence[str]) -> Flags:
     """The flags of a command line; later ones win."""
     values = dict(DEFAULTS)
