@@ -87,7 +87,7 @@ def text_of(path: Path) -> str:
 
 async def eventually(condition: Callable[[], object]) -> None:
     """Block until it is true of another process, which sets no event here."""
-    while not condition():  # noqa: ASYNC110
+    while not condition():
         await trio.sleep(LOOK_S)
 
 

@@ -188,7 +188,7 @@ class Stand:
 
     async def wait_status(self, name: str, status: str, within_s: float = DEADLINE_S) -> None:
         with trio.fail_after(within_s):
-            while (await self.replica(name)).get("status") != status:  # noqa: ASYNC110
+            while (await self.replica(name)).get("status") != status:
                 await trio.sleep(POLL_S)
 
     async def register(self, name: str, mode: str, other: Stand) -> None:
@@ -215,7 +215,7 @@ class Stand:
     async def wait_end(self, within_s: float = DEADLINE_S) -> int:
         assert self.process is not None
         with trio.fail_after(within_s):
-            while (code := self.process.poll()) is None:  # noqa: ASYNC110
+            while (code := self.process.poll()) is None:
                 await trio.sleep(POLL_S)
         await self.forget_connections()
         return code

@@ -163,7 +163,7 @@ async def test_users_from_the_environment(world: World) -> None:
             return driver.execute_query("RETURN 1").records
 
     with trio.fail_after(10):
-        while "Bolt is open" not in stand.log:  # noqa: ASYNC110 - another process
+        while "Bolt is open" not in stand.log:
             await trio.sleep(0.02)
     assert len(await trio.to_thread.run_sync(work, ("u", "p"))) == 1
     with pytest.raises(ClientError, match="Authentication failure") as caught:
