@@ -60,6 +60,7 @@ class SandboxOptions:
     controllers: int = 2
     name: str = ""
     env: Mapping[str, str] = field(factory=dict, hash=False)
+    waits: bool = False  # the controllers are started later, by start_controllers()
 
 
 class Sandbox:
@@ -341,7 +342,8 @@ async def _start(
     sandbox = Sandbox(options, block, store, faults, kubelet, addresses)
     for name in (*sandbox.instances, *sandbox.controllers):
         addresses(name)  # in this order, so that addresses do not depend on who starts first
-    await sandbox.start_controllers()
+    if not options.waits:
+        await sandbox.start_controllers()
     _write_json(block.directory / "sandbox.json", sandbox.card())
     return sandbox
 
