@@ -20,6 +20,7 @@ from controller.sandbox.world import SandboxOptions, open_sandbox
 
 DRAW_S = 0.25
 LEDGER_LINES_SHOWN = 30
+PLAIN_WIDTH = 120  # columns where there is no terminal to ask
 
 
 @click.command(epilog=HELP)
@@ -50,7 +51,8 @@ def demo(
     """
     chosen = faults or DEFAULT_FAULTS
     options = SandboxOptions(instances=instances, controllers=controllers)
-    screen = Screen(Console())
+    is_terminal = Console().is_terminal
+    screen = Screen(Console() if is_terminal else Console(width=PLAIN_WIDTH))
     result = trio.run(_demo, options, chosen, rounds, screen)
     if json_path is not None:
         json_path.write_text(json.dumps(result, indent=2) + "\n")

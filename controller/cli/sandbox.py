@@ -87,7 +87,7 @@ def _show(running: Sandbox, as_json: bool) -> None:
                 table.add_row(f"{what} {pod}", str(address))
         else:
             table.add_row(what, str(where))
-    Console(soft_wrap=True).print(table)
+    Console(width=None if Console().is_terminal else 140).print(table)
     click.echo(f"export KUBECONFIG={card['kubeconfig']}\nCtrl-C ends it.")
 
 
