@@ -52,7 +52,7 @@ class Scene:
     async def wait(self, holds: Callable[[], bool], what: str) -> None:
         """Until it holds, in virtual time."""
         with trio.move_on_after(LIMIT_S):
-            while not holds():  # noqa: ASYNC110 - many things may make it hold
+            while not holds():
                 await trio.sleep(0.01)
             return
         raise AssertionError(f"never: {what}; {self.story()}")

@@ -84,5 +84,5 @@ def facts(
 
 async def wait_until(true: Any) -> None:
     """Poll a plain function, on real sockets; the fixture's limit bounds it."""
-    while not true():  # noqa: ASYNC110 - what is polled has no event
+    while not true():
         await trio.sleep(0.005)

@@ -176,7 +176,7 @@ async def test_outage_backs_off_and_health_resets_it(
     assert viewer.troubles == ["cut", "nobody listens"]
     api.fault = lambda *_: None
     api.put(MAPS, config_map("x", v="2"))
-    while viewer.last() != {"x": "2"}:  # noqa: ASYNC110 - virtual time, no event
+    while viewer.last() != {"x": "2"}:
         await trio.sleep(0.1)
     await trio.sleep(TIMES.health_s + 1)
     assert viewer.troubles[2:] == [""]
