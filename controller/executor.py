@@ -85,8 +85,11 @@ class Executor:
             self._nursery.start_soon(self._carry_out, target, command)
 
     def next_due_s(self) -> float:
-        """When the first pause is over; infinity when there is none."""
-        return min((until for until, _ in self._pauses.values()), default=float("inf"))
+        """When the next pause is over; infinity when there is none. One that is over already waits
+        for its instance to be free, whose CommandEnded wakes the loop."""
+        now_s = self._clock()
+        coming = (until_s for until_s, _ in self._pauses.values() if until_s > now_s)
+        return min(coming, default=float("inf"))
 
     async def _carry_out(self, target: str, command: Command) -> None:
         started_s = self._clock()
