@@ -34,6 +34,7 @@ from statemachine.observations import (
 
 log = structlog.get_logger(__name__)
 
+PAUSE_DONE_S = 0.02
 PAUSE_FIRST_S = 0.1  # after a command failed; doubled each time in a row
 PAUSE_MAX_S = 2.0
 PAUSE_MARK_S = 0.1  # clients may wait for it, and the first after a replica's return often fails
@@ -106,7 +107,8 @@ class Executor:
 
     def _pause(self, command: Command, ended: CommandEnded) -> None:
         if ended.outcome is Outcome.DONE:
-            self._pauses.pop(command, None)
+            # Until the world has been looked at again it may still seem owed.
+            self._pauses[command] = (self._clock() + PAUSE_DONE_S, PAUSE_FIRST_S / 2)
             return
         _, length_s = self._pauses.get(command, (0.0, PAUSE_FIRST_S / 2))
         length_s = min(2 * length_s, PAUSE_MARK_S if isinstance(command, c.Mark) else PAUSE_MAX_S)

@@ -135,6 +135,7 @@ RULES: tuple[Rule, ...] = (
         O,
         (
             g.candidate_is_promoted,
+            g.subject_answers,
             g.outcome_is_settled,
             g.subject_is_ours,
             g.replicas_had_their_time,
@@ -147,6 +148,7 @@ RULES: tuple[Rule, ...] = (
         D,
         (
             g.candidate_is_promoted,
+            g.subject_answers,
             g.outcome_is_settled,
             g.subject_is_ours,
             g.replicas_had_their_time,
@@ -157,7 +159,7 @@ RULES: tuple[Rule, ...] = (
         "main_promoted",
         (D,),
         None,
-        (g.candidate_is_promoted, g.outcome_is_settled, g.subject_is_ours),
+        (g.candidate_is_promoted, g.subject_answers, g.outcome_is_settled, g.subject_is_ours),
         "the appointed main of a fresh cluster",
     ),
     Rule(

@@ -254,6 +254,7 @@ class FakePods:
 
     async def delete_pod(self, name: str, uid: str) -> None:
         """The pod goes and comes back with the same data, or empty when a token says so."""
+        await trio.sleep(LATENCY_S)
         self.world.kill(name)
         self.world.restart(name)
         instance = self.world.instances[Instance(name)]
@@ -263,10 +264,12 @@ class FakePods:
 
     async def write_reset_token(self, instance: Instance, token: int) -> None:
         """For the init container."""
+        await trio.sleep(LATENCY_S)
         self.tokens[instance] = token
 
     async def withdraw_reset_token(self, instance: Instance) -> None:
         """Not any more."""
+        await trio.sleep(LATENCY_S)
         self.tokens.pop(instance, None)
 
 
