@@ -33,6 +33,37 @@ def _draw(engine: Literal["mermaid", "graphviz"]) -> str:
     return str(model.get_graph().draw(None)).strip() + "\n"
 
 
+PAGE = """# The state machine
+
+Drawn from `statemachine/rules.py`, the one table that decisions, replay and these pictures share;
+`python -m statemachine docs` writes this page anew. What is not in the table cannot happen.
+
+The phase of the cluster is one of four. BOOTSTRAP: nobody was appointed yet. OPERATIONAL: a main and
+another complete copy. DEGRADED: a main without one (writes go on or not, by `DURABILITY`). FAILOVER:
+the main changes; nobody may write.
+
+```mermaid
+{mermaid}```
+
+Every row, in the order in which rows of one trigger are tried. A guard is a named question; all of
+them must say yes, and what each one saw is stored in the event.
+
+{table}
+## Guards
+
+{guards}"""
+
+
+def page() -> str:
+    """The docs page: the diagram, the table, and what each guard asks."""
+    guards = {guard.__name__: guard for rule in RULES for guard in rule.guards}
+    asks = "".join(
+        f"- `{name}`: {' '.join((guard.__doc__ or '').split())}\n"
+        for name, guard in sorted(guards.items())
+    )
+    return PAGE.format(mermaid=mermaid(), table=table(), guards=asks)
+
+
 def _row(row: dict[str, object]) -> dict[str, object]:
     source, dest = row["source"], row["dest"]
     assert isinstance(source, Phase)

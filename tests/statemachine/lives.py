@@ -37,7 +37,7 @@ SAMPLES: tuple[Payload, ...] = (
     e.SyncLost(B, "memgraph_1_g7"),
     e.MainLost(B, "the main is silent", True),
     e.MainLost(None, "the main refuses connections", False),
-    e.RenewalStarted("memgraph-1 restarted", True),
+    e.RenewalStarted("memgraph-1 restarted", True, frozenset()),
     e.Drained(),
     e.DrainAbandoned("the marker did not go through in time"),
     e.MainFenced("demoted"),
@@ -63,7 +63,7 @@ LIFE: tuple[tuple[Payload, Phase], ...] = (
     (e.ReadersChanged(frozenset({B, C})), DE),
     (e.SyncJoined(B, "memgraph_1_g1"), OP),
     # the sync restarts, and the epoch is renewed in place
-    (e.RenewalStarted("memgraph-1 restarted", True), FO),
+    (e.RenewalStarted("memgraph-1 restarted", True, frozenset()), FO),
     (e.Drained(), FO),
     (e.MainFenced("demoted"), FO),
     (opened(B, 3), FO),
@@ -92,7 +92,7 @@ LIFE: tuple[tuple[Payload, Phase], ...] = (
     (opened(A, 7), DE),
     (e.SyncJoined(A, "memgraph_0_g7"), OP),
     # a renewal whose main dies half-way
-    (e.RenewalStarted("memgraph-0 restarted", True), FO),
+    (e.RenewalStarted("memgraph-0 restarted", True, frozenset()), FO),
     (e.DrainAbandoned("the marker did not go through in time"), FO),
     (e.MainFenced("demoted"), FO),
     (e.CandidateLost(A, "memgraph-1 is gone"), FO),
