@@ -109,8 +109,9 @@ def decode(line: str) -> Entry:
         raise LedgerCorrupt(f"not JSON: {error}") from error
     if not isinstance(document, dict):
         raise LedgerCorrupt("not a JSON object")
-    if document.get("v") != VERSION:
-        raise LedgerCorrupt(f"version {document.get('v')!r} of an entry is not known here")
+    version = document.get("v")
+    if version != VERSION or isinstance(version, bool):
+        raise LedgerCorrupt(f"version {version!r} of an entry is not known here")
     try:
         return _entry(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

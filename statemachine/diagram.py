@@ -38,9 +38,9 @@ PAGE = """# The state machine
 Drawn from `statemachine/rules.py`, the one table that decisions, replay and these pictures share;
 `python -m statemachine docs` writes this page anew. What is not in the table cannot happen.
 
-The phase of the cluster is one of four. BOOTSTRAP: nobody was appointed yet. OPERATIONAL: a main and
-another complete copy. DEGRADED: a main without one (writes go on or not, by `DURABILITY`). FAILOVER:
-the main changes; nobody may write.
+The phase of the cluster is one of four. BOOTSTRAP: nobody was appointed yet. OPERATIONAL: a main
+and another complete copy. DEGRADED: a main without one (writes go on or not, by `DURABILITY`).
+FAILOVER: the main changes; nobody may write.
 
 ```mermaid
 {mermaid}```
