@@ -122,9 +122,10 @@ def choose_candidate(cluster: Cluster, view: View) -> Instance | None:
     poisons no history, S2, S9), else a reachable member of the sync set, else any member (whose
     guards will say what is missing). None: the sync set is empty."""
 
-    def rank(instance: Instance) -> tuple[bool, bool, str]:
-        usable = view.is_answering(instance) and is_ours(cluster, view, instance)
-        return (not usable, instance != cluster.main, instance)
+    def rank(instance: Instance) -> tuple[bool, bool, bool, str]:
+        answers = view.is_answering(instance)
+        usable = answers and is_ours(cluster, view, instance)
+        return (not usable, not answers, instance != cluster.main, instance)
 
     members = sorted(cluster.sync, key=rank)
     return members[0] if members else None
