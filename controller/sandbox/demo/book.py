@@ -102,6 +102,13 @@ class Fault:
             return None
         return self.first_write_ms - self.detect_ms
 
+    @property
+    def acknowledged_ms(self) -> int | None:
+        """From detection until every gateway has cut and acknowledged."""
+        if self.detect_ms is None or self.fence_ms is None:
+            return None
+        return self.fence_ms - self.detect_ms
+
 
 DETECTED = ("main_lost", "sync_lost", "renewal_started")
 
@@ -209,6 +216,7 @@ def medians(faults: Iterable[Fault]) -> dict[str, dict[str, float]]:
         "write_gap_ms",
         "read_gap_ms",
         "detected_to_write_ms",
+        "acknowledged_ms",
     )
     result: dict[str, dict[str, float]] = {}
     for name, group in by_name.items():
