@@ -66,7 +66,7 @@ def beginning(cluster: Cluster, view: View) -> Iterator[Proposal]:
 
 def _ambiguity(view: View, mains: list[Instance]) -> str:
     seen = ", ".join(
-        f"{i.instance} {i.answer.role.value} with {i.answer.node_count} nodes"
+        f"{i.instance} {i.answer.role.value} {'with data' if i.answer.node_count else 'empty'}"
         for i in view.instances
         if i.answer is not None
     )

@@ -8,7 +8,6 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-import neo4j
 import trio
 
 from controller.sandbox.demo.book import Book, Fault, entries_of, measure
@@ -181,12 +180,8 @@ class Stage:
         """The ids that stand on each instance, read from itself, past every gateway."""
         found: dict[str, frozenset[str] | None] = {}
         for instance in self.sandbox.instances:
-            read = partial(_ids_on, self.sandbox.bolt(instance))
-            try:
-                found[instance] = await trio.to_thread.run_sync(read)
-            except (neo4j.exceptions.Neo4jError, neo4j.exceptions.DriverError, OSError) as error:
-                self.say(f"{instance} cannot be read: {error}")
-                found[instance] = None
+            read = partial(_ids_on, self.sandbox.bolt(instance), self.say)
+            found[instance] = await trio.to_thread.run_sync(read)
         return found
 
     async def wait_replicated(self) -> None:
@@ -204,10 +199,17 @@ def _mains_of(url: str) -> frozenset[str]:
     return frozenset(instance for instance, count in sessions.items() if count)
 
 
-def _ids_on(address: str) -> frozenset[str]:
+def _ids_on(address: str, say: Say) -> frozenset[str] | None:
+    from neo4j import GraphDatabase  # late: `--help` need not wait for the driver
+    from neo4j.exceptions import DriverError, Neo4jError
+
     query, uri = "MATCH (n:Write) RETURN n.id AS id", f"bolt://{address}"
-    with neo4j.GraphDatabase.driver(uri, auth=None) as driver, driver.session() as session:
-        return frozenset(record["id"] for record in session.run(query))
+    try:
+        with GraphDatabase.driver(uri, auth=None) as driver, driver.session() as session:
+            return frozenset(record["id"] for record in session.run(query))
+    except (Neo4jError, DriverError, OSError) as error:
+        say(f"{address} cannot be read: {error}")
+        return None
 
 
 FAULTS: Mapping[str, Callable[[Stage, str], Awaitable[None]]] = {

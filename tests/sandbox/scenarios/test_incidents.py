@@ -188,7 +188,9 @@ async def test_ambiguous_instances_are_not_touched(nodes: tuple[int, int]) -> No
                 assert rows == [[count]]
             said = await trio.to_thread.run_sync(status, sandbox)
             assert not said["writes"]["open"]
-            assert triggers(sandbox).count("bootstrap_refused") == 1
+            lines = sandbox.ledger().values()
+            reasons = [json.loads(x)["why"] for x in lines if "bootstrap_refused" in x]
+            assert len(reasons) == len(set(reasons)) <= 3, "the same refusal twice"
 
 
 async def test_existing_cluster_is_adopted() -> None:
