@@ -3,8 +3,8 @@
 Promise (S6, S7): the pod's gateway Lease exists before the ledger's head is read, and the head is
 read before anything opens. A cut comes before its acknowledgement. RW opens to an incarnation only
 after: connect, then a quorum read of the head, then role, storage UUID and a row for every other
-member of the sync set. Without a confirmation of the head for GATEWAY_SELF_FENCE, RW closes by
-itself. What a newcomer gets wrong: the ledger alone opens nothing; the verified incarnation does.
+member of the sync set. Without the head, or without its Lease, RW closes by itself after
+GATEWAY_SELF_FENCE. What a newcomer gets wrong: the ledger alone opens nothing.
 """
 
 import math
@@ -80,6 +80,7 @@ class Gatekeeper:
         self._acked = Seq(0)
         self._wake_verify, self._wake_lease = trio.Event(), trio.Event()
         self._published: GatewayFacts | None = None
+        self._head_at_s = self._lease_at_s = -math.inf  # when the last good request was sent
         self.trouble = ""
         self.opened_term, self.opened_at = 0, ""  # of RW, last; wall time, for people
 
@@ -182,9 +183,15 @@ class Gatekeeper:
             sent_at_s = await self._read_head()
             if sent_at_s is not None:
                 self._may_open = True
-                self._gateways.serve_until(sent_at_s + self._self_fence_s)
+                self._head_at_s = sent_at_s
+                self._prolong()
                 self._wake_lease.set()
             await trio.sleep(CONFIRM_S if sent_at_s is not None else RETRY_S)
+
+    def _prolong(self) -> None:
+        """RW serves only while both are fresh: the head that we know, and the Lease by which the
+        leader counts how long it has to wait for us."""
+        self._gateways.serve_until(min(self._head_at_s, self._lease_at_s) + self._self_fence_s)
 
     async def _keep_lease(self) -> None:
         while True:
@@ -196,13 +203,14 @@ class Gatekeeper:
             await trio.lowlevel.checkpoint()
 
     async def _put_lease(self) -> bool:
-        facts = self._facts()
+        facts, sent_at_s = self._facts(), trio.current_time()
         try:
             await self._leases.put(facts)
         except ControllerError as error:
             self._tell(str(error))
             return False
-        self._published = facts
+        self._published, self._lease_at_s = facts, sent_at_s
+        self._prolong()
         self._tell("")
         return True
 

@@ -14,6 +14,7 @@ from attrs import define, evolve, field
 
 from controller.errors import (
     CommandOutcomeUnknown,
+    KubeForbidden,
     KubeUnavailable,
     LedgerConflict,
     LedgerOutcomeUnknown,
@@ -64,6 +65,7 @@ class World:
     versions: Any = field(factory=lambda: itertools.count(1))
     changed: trio.Event = field(factory=trio.Event)
     leader: str = ""
+    leaseless: set[str] = field(factory=set)  # pods whose Lease writes are refused
     deaf: set[str] = field(factory=set)  # pods whose watch of the ledger stays silent
 
     def note(self, text: str) -> None:
@@ -176,6 +178,8 @@ class FakeLeases:
         """Create or renew."""
         await trio.sleep(LATENCY_S)
         self.world.check_api()
+        if facts.pod in self.world.leaseless:
+            raise KubeForbidden("403: update of leases")
         stamped = evolve(facts, stamp=str(next(self.world.versions)))
         self.world.leases[facts.pod] = stamped
         self.world.stir()

@@ -271,6 +271,23 @@ async def test_api_server_down_closes_the_gateways(autojump_clock: Any, nursery:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_gateway_without_a_lease_closes_although_it_reads_the_head(
+    autojump_clock: Any, nursery: Any
+) -> None:
+    """The leader counts from the Lease: a gateway whose Lease cannot be renewed has closed before
+    the leader stops waiting for it, although it can read the ledger all the time (S6)."""
+    scene = Scene(nursery)
+    with trio.fail_after(LIMIT_S):
+        await operational(scene)
+        scene.world.leaseless.add("controller-1")
+        await trio.sleep(4.5)
+        assert scene.gateways["controller-0"].writable() == "memgraph-0"
+        assert scene.gateways["controller-1"].writable() is None
+        scene.world.leaseless.clear()
+        await scene.wait_writable("memgraph-0")
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("damage", ["deleted", "edited", "cut"])
 async def test_damaged_ledger_is_restored(autojump_clock: Any, nursery: Any, damage: str) -> None:
     """A ledger that was deleted, edited or cut by hand is restored by the leader from its verified
