@@ -11,8 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from controller.cli.exits import FAILED, HELP, NOT_FOUND, USAGE, Problem
-from controller.sandbox.block import NoBlockFree
-from controller.sandbox.control import FAULTS, NoSandbox, ask_sandbox, serve_control
+from controller.sandbox.block import BadName, NoBlockFree
+from controller.sandbox.control import (
+    FAULTS,
+    NoSandbox,
+    ask_sandbox,
+    end_sandbox,
+    serve_control,
+)
 from controller.sandbox.world import Sandbox, SandboxOptions, open_sandbox
 
 NAME = click.option("--name", default="", help="Which sandbox; needed when several run.")
@@ -59,7 +65,9 @@ def up(instances: int, controllers: int, name: str, env: dict[str, str], as_json
     options = SandboxOptions(instances, controllers, name, env)
     try:
         trio.run(_up, options, as_json)
-    except* (FileExistsError, NoBlockFree, OSError) as group:
+    except* BadName as group:
+        raise Problem("; ".join(str(e) for e in group.exceptions), USAGE) from group
+    except* (NoBlockFree, OSError) as group:
         raise Problem("; ".join(str(e) for e in group.exceptions), FAILED) from group
 
 
@@ -165,8 +173,13 @@ def _table(answer: dict[str, Any]) -> Table:
 @sandbox.command(epilog=HELP)
 @NAME
 def down(name: str) -> None:
-    """End a running sandbox."""
-    _ask(name, {"do": "down"})
+    """End a running sandbox, and wait until nothing of it is left."""
+    try:
+        end_sandbox(name)
+    except NoSandbox as error:
+        raise Problem(str(error), NOT_FOUND) from error
+    except (OSError, ValueError) as error:
+        raise Problem(f"the sandbox does not end: {error}", FAILED) from error
     click.echo("ended")
 
 

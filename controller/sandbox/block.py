@@ -1,15 +1,18 @@
 """A block of loopback addresses and a directory for one sandbox, so that several run side by side.
 
 Promise: two sandboxes of one machine never share a block: each holds a lock on its block's file for
-as long as it lives, and the lock goes with the process.
+as long as it lives, and the lock goes with the process. The files go with the sandbox too.
+What a newcomer gets wrong: whoever locks a file that is removed meanwhile has locked nothing, so
+the holder looks again whether its file still has a name.
 """
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -17,19 +20,29 @@ from attrs import frozen
 
 FIRST_OCTET = 64  # 127.64.x: out of the way of what people use on 127.0
 BLOCKS_MAX = 2048
+TRIES_MAX = 100  # at one lock while others tidy up; each is microseconds
+# A directory of this name is emptied and removed, so it must not lead anywhere else; and the path
+# of a unix socket within it may have 107 characters.
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
+LOCKS = "blocks"
 
 
 class NoBlockFree(Exception):
     """Every block is taken: end some sandboxes."""
 
 
+class BadName(ValueError):
+    """No sandbox can be called that; the message says what is possible."""
+
+
 @frozen
 class Block:
-    """127.<second>.<third>.0/24 of one sandbox, its name and its directory."""
+    """127.<second>.<third>.0/24 of one sandbox, its name, its directory and its locks' files."""
 
     network: str
     name: str
     directory: Path
+    locks: tuple[Path, ...] = ()
 
     @property
     def api_address(self) -> str:
@@ -39,53 +52,94 @@ class Block:
 
 def home() -> Path:
     """Where this user's sandboxes live."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    return Path(base) / f"memgraph-controller-sandbox-{os.getuid()}"
+    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    if not base.is_dir():  # as after `su`: named, and not there
+        base = Path(tempfile.gettempdir())
+    return base / f"memgraph-controller-sandbox-{os.getuid()}"
 
 
 @contextmanager
 def take_block(name: str = "") -> Iterator[Block]:
     """A free block, held for the time of the context; its directory is empty and goes afterwards.
 
-    Raises NoBlockFree; FileExistsError when a sandbox of this name runs.
+    Raises NoBlockFree; BadName; FileExistsError when a sandbox of this name runs; PermissionError
+    when somebody else's directory is where ours should be.
     """
     root = home()
-    (root / "blocks").mkdir(parents=True, exist_ok=True, mode=0o700)
+    if name and (not NAME.fullmatch(name) or name == LOCKS):
+        raise BadName(f"{name!r}: a name has 1 to 20 small letters, digits and dashes inside")
     for number in range(BLOCKS_MAX):
-        with (root / "blocks" / str(number)).open("w") as lock:
-            if not _locked(lock):
+        with _held(root / LOCKS / str(number)) as lock:
+            if lock is None:
                 continue
-            network = f"127.{FIRST_OCTET + number // 256}.{number % 256}"
             chosen = name or f"sandbox-{number}"
-            directory = root / chosen
-            with _named(root, chosen), _fresh(directory):
-                yield Block(network, chosen, directory)
+            with _named(root, chosen) as other:
+                network = f"127.{FIRST_OCTET + number // 256}.{number % 256}"
+                with _fresh(root / chosen) as directory:
+                    yield Block(network, chosen, directory, (lock, other))
             return
     raise NoBlockFree(f"{BLOCKS_MAX} sandboxes run already")
 
 
-def _locked(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+@contextmanager
+def _held(path: Path) -> Iterator[Path | None]:
+    """The file, locked; None when somebody else has it. Afterwards it is gone."""
+    lock = _locked(path)
+    if lock is None:
+        yield None
+        return
+    with lock:
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+            for directory in (path.parent, path.parent.parent):
+                with suppress(OSError):  # not empty: others are there
+                    directory.rmdir()
+
+
+def _locked(path: Path) -> IO[str] | None:
+    for _ in range(TRIES_MAX):
+        try:
+            for directory in (path.parent.parent, path.parent):
+                directory.mkdir(exist_ok=True, mode=0o700)
+                if directory.stat().st_uid != os.getuid():
+                    raise PermissionError(f"{directory} belongs to somebody else")
+            lock = path.open("w")
+        except FileNotFoundError:
+            continue  # the last sandbox before us is tidying up
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return None
+        if os.fstat(lock.fileno()).st_nlink:
+            return lock
+        lock.close()
+    raise NoBlockFree(f"{path} cannot be locked: others remove it again and again")
 
 
 @contextmanager
-def _named(root: Path, name: str) -> Iterator[None]:
-    with (root / "blocks" / f"name-{name}").open("w") as lock:
-        if not _locked(lock):
+def _named(root: Path, name: str) -> Iterator[Path]:
+    with _held(root / LOCKS / f"name-{name}") as lock:
+        if lock is None:
             raise FileExistsError(f"a sandbox called {name!r} runs already")
-        yield
+        yield lock
+
+
+def forget(locks: Iterable[Path]) -> None:
+    """The files of locks whose holder was killed are gone; those that are held stay."""
+    for path in locks:
+        with _held(path):
+            pass
 
 
 @contextmanager
-def _fresh(directory: Path) -> Iterator[None]:
+def _fresh(directory: Path) -> Iterator[Path]:
     remove(directory)  # of one that was killed
     directory.mkdir(mode=0o700)
     try:
-        yield
+        yield directory
     finally:
         remove(directory)
 

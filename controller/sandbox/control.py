@@ -6,8 +6,10 @@ one disturbs nothing.
 
 import json
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -19,6 +21,8 @@ from controller.sandbox.world import NoSuchTarget, Sandbox
 SOCKET = "sandbox.sock"
 LINE_BYTES_MAX = 65_536
 ANSWER_S = 30.0  # a graceful deletion waits for nobody; this is for a busy machine
+END_S = 30.0  # children have 2 s each for SIGTERM, all at once
+LOOK_S = 0.05
 
 FAULTS = (
     "kill",
@@ -119,16 +123,21 @@ def running() -> list[str]:
     return sorted(path.parent.name for path in home().glob(f"*/{SOCKET}"))
 
 
+def path_of(name: str) -> Path:
+    """The control socket of the sandbox of that name, or of the only one. Raises NoSandbox."""
+    names = running()
+    if not name and len(names) != 1:
+        what = f"several run: {', '.join(names)}" if names else "none runs"
+        raise NoSandbox(f"{what}; start one with `memgraph-controller sandbox up`, or say --name")
+    return home() / (name or names[0]) / SOCKET
+
+
 def ask_sandbox(name: str, ask: Mapping[str, Any]) -> dict[str, Any]:
     """Ask the sandbox of that name, or the only one.
 
     Raises NoSandbox; ValueError when it answers nothing that can be read.
     """
-    names = running()
-    if not name and len(names) != 1:
-        what = f"several run: {', '.join(names)}" if names else "none runs"
-        raise NoSandbox(f"{what}; start one with `memgraph-controller sandbox up`, or say --name")
-    path = home() / (name or names[0]) / SOCKET
+    path = path_of(name)
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_S)
         try:
@@ -136,5 +145,20 @@ def ask_sandbox(name: str, ask: Mapping[str, Any]) -> dict[str, Any]:
         except OSError as error:
             raise NoSandbox(f"no sandbox called {path.parent.name!r} runs") from error
         connection.sendall(json.dumps(dict(ask)).encode() + b"\n")
-        answer: dict[str, Any] = json.loads(connection.makefile("rb").readline())
+        with connection.makefile("rb") as lines:
+            answer: dict[str, Any] = json.loads(lines.readline())
         return answer
+
+
+def end_sandbox(name: str) -> None:
+    """The sandbox of that name, or the only one, has ended, and its files are gone.
+
+    Raises NoSandbox; TimeoutError; ValueError as `ask_sandbox`.
+    """
+    directory = path_of(name).parent
+    ask_sandbox(directory.name, {"do": "down"})
+    deadline = time.monotonic() + END_S
+    while directory.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{directory} is still there after {END_S:.0f} s")
+        time.sleep(LOOK_S)
