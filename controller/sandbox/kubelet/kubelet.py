@@ -128,6 +128,7 @@ async def run_kubelet(
     address_of: Callable[[str], str],
     env: Mapping[str, str] | None = None,
     restart_delay_s: float = 1.0,
+    setup_delay_s: float = 1.0,
     probe_period_s: float = 0.5,
     task_status: trio.TaskStatus[Kubelet] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -139,6 +140,7 @@ async def run_kubelet(
         address_of: Gives the loopback address of a pod by its name.
         env: What every container's environment begins with; None takes that of this process.
         restart_delay_s: Pause before an ended container is started again.
+        setup_delay_s: Pause before a new pod has an address and starts its first container.
         probe_period_s: Time between readiness probes.
 
     Cancellation: every child gets SIGTERM and, 2 s later, SIGKILL, before this returns.
@@ -148,6 +150,7 @@ async def run_kubelet(
         address_of=address_of,
         env=dict(os.environ if env is None else env),
         restart_delay_s=restart_delay_s,
+        setup_delay_s=setup_delay_s,
         probe_period_s=probe_period_s,
     )
     async with trio.open_nursery() as nursery:

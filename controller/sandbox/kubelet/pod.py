@@ -35,6 +35,8 @@ class Settings:
         address_of: Gives the address of a pod by its name; stable over incarnations.
         env: What every container's environment begins with.
         restart_delay_s: Pause before an ended container is started again.
+        setup_delay_s: Pause before a new pod has an address and starts its first container: a
+            real node makes its network and mounts its volumes in that time.
         probe_period_s: Time between readiness probes, whatever the pod says: people wait here.
     """
 
@@ -42,6 +44,7 @@ class Settings:
     address_of: Callable[[str], str]
     env: Mapping[str, str]
     restart_delay_s: float = 1.0
+    setup_delay_s: float = 1.0
     probe_period_s: float = 0.5
     node_name: str = "sandbox-node"
     wall_clock: Callable[[], float] = time.time
@@ -130,6 +133,7 @@ class PodWorker:
                 await self._former.ended.wait()
                 self._former = None
             await self._bind()
+            await trio.sleep(self._settings.setup_delay_s)
             self._touch()
             try:
                 for box in [*self._init_boxes, *self.boxes]:

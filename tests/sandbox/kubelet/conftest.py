@@ -30,6 +30,7 @@ async def node(tmp_path: Path, nursery: trio.Nursery) -> Node:
             tmp_path,
             address_of=addresses,
             restart_delay_s=0.05,
+            setup_delay_s=0.05,
             probe_period_s=0.05,
             task_status=task_status,
         )
