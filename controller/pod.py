@@ -114,6 +114,7 @@ class ControllerPod:
         self.loop.followers.append(self._start_probers)
         self.loop.after_command = self._after_command
         self._probers: dict[Instance, Prober] = {}
+        self._pods_seen: dict[Instance, PodFacts | None] = {}
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -193,7 +194,8 @@ class ControllerPod:
         return reached
 
     def _start_probers(self, cluster: Cluster, view: View) -> None:
-        """One prober for each instance that was ever seen."""
+        """One prober for each instance that was ever seen; it asks at once when the API server
+        says something new of the pod."""
         assert self._nursery is not None, "the loop runs in the nursery"
         for seen in view.instances:
             if seen.instance not in self._probers:
@@ -207,6 +209,9 @@ class ControllerPod:
                 )
                 self._probers[seen.instance] = prober
                 self._nursery.start_soon(prober.run)
+            elif self._pods_seen.get(seen.instance) != seen.pod:
+                self._look_at(seen.instance)
+            self._pods_seen[seen.instance] = seen.pod
 
     def _in_hurry(self) -> bool:
         """While something is under way the next answer is waited for."""

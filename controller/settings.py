@@ -156,7 +156,10 @@ class Settings:
         "SYNC_ELIGIBLE", integer(1, 9), "2", "instances 0..n-1 may be main or sync"
     )
     epoch_renewal: str = setting(
-        "EPOCH_RENEWAL", choice("eager", "off"), "eager", "renew the epoch once a sync came back"
+        "EPOCH_RENEWAL",
+        choice("eager", "lazy", "off"),
+        "eager",
+        "renew the epoch once a sync came back, before a switchover only, or never",
     )
     auto_reset: str = setting(
         "AUTO_RESET",

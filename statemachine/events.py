@@ -102,6 +102,15 @@ class RenewalStarted:
 
 
 @frozen
+class SwitchoverStarted:
+    """A planned change of main: clients wait, gateways cut, the marker goes through, the old main
+    is demoted *first*, the candidate promoted."""
+
+    candidate: Instance
+    cause: str
+
+
+@frozen
 class Drained:
     """Every gateway has cut and the marker went through the old main afterwards."""
 
@@ -212,6 +221,7 @@ Payload = (
     | SyncLost
     | MainLost
     | RenewalStarted
+    | SwitchoverStarted
     | Drained
     | DrainAbandoned
     | MainFenced

@@ -117,7 +117,8 @@ def _with_sync(c: Cluster, sync: frozenset[Any]) -> Cluster:
 
 def _sync_lost(c: Cluster, p: e.SyncLost) -> Cluster:
     after = _with_sync(c, c.sync - {p.instance})
-    return _closed(after) if c.durability is Durability.REQUIRED else after
+    alone_and_required = len(after.sync) == 1 and c.durability is Durability.REQUIRED
+    return _closed(after) if alone_and_required else after
 
 
 def _closed(c: Cluster) -> Cluster:
@@ -143,6 +144,14 @@ def _renewal_started(c: Cluster, p: e.RenewalStarted) -> Cluster:
         needs_drain=p.needs_drain,
     )
     return change(_closed(c), term=_next_term(c), change=moved, lagging=p.lagging)
+
+
+def _switchover_started(c: Cluster, p: e.SwitchoverStarted) -> Cluster:
+    moved = Change(
+        cause=p.cause, old_main=c.main, candidate=p.candidate, is_planned=True, needs_drain=True
+    )
+    readers = c.readers - {p.candidate}
+    return change(_closed(c), term=_next_term(c), change=moved, readers=readers)
 
 
 def _edit_change(c: Cluster, **edits: Any) -> Cluster:
@@ -250,6 +259,7 @@ FOLDS: dict[type, Callable[[Cluster, Any], Cluster]] = {
     e.SyncLost: _sync_lost,
     e.MainLost: _main_lost,
     e.RenewalStarted: _renewal_started,
+    e.SwitchoverStarted: _switchover_started,
     e.Drained: _drained,
     e.DrainAbandoned: _drain_abandoned,
     e.MainFenced: _main_fenced,

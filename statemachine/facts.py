@@ -122,13 +122,20 @@ def choose_candidate(cluster: Cluster, view: View) -> Instance | None:
     poisons no history, S2, S9), else a reachable member of the sync set, else any member (whose
     guards will say what is missing). None: the sync set is empty."""
 
-    def rank(instance: Instance) -> tuple[bool, bool, bool, str]:
+    def rank(instance: Instance) -> tuple[bool, bool, bool, bool, str]:
         answers = view.is_answering(instance)
         usable = answers and is_ours(cluster, view, instance)
-        return (not usable, not answers, instance != cluster.main, instance)
+        leaves = is_leaving(view, instance)
+        return (not usable, not answers, leaves, instance != cluster.main, instance)
 
     members = sorted(cluster.sync, key=rank)
     return members[0] if members else None
+
+
+def is_leaving(view: View, instance: Instance) -> bool:
+    """Whether its pod is being deleted: it still answers, and will stop soon."""
+    pod = view.instance(instance).pod
+    return pod is not None and pod.deleting
 
 
 def stray_mains(cluster: Cluster, view: View) -> tuple[Instance, ...]:

@@ -12,8 +12,14 @@ from statemachine import facts as f
 from statemachine.cluster import Cluster
 from statemachine.events import Payload
 from statemachine.facts import Situation
-from statemachine.guards import carried_replicas, fence_proof, proof_of_sync
-from statemachine.ids import Durability, Instance, Mode, Phase, Role, RowStatus
+from statemachine.guards import (
+    carried_replicas,
+    drain_is_overdue,
+    fence_proof,
+    proof_of_sync,
+)
+from statemachine.ids import Instance, Phase, Role
+from statemachine.renewals import renewals
 from statemachine.upkeep import upkeep
 from statemachine.view import View
 
@@ -94,84 +100,20 @@ def loss(cluster: Cluster, view: View) -> Iterator[Proposal]:
         yield Proposal(e.MainLost(None, evidence.cause, was_silent), why, candidate)
 
 
+def switchover(cluster: Cluster, view: View) -> Iterator[Proposal]:
+    """The main's pod is being deleted: another member takes over before it stops."""
+    if cluster.main is None or not f.is_leaving(view, cluster.main):
+        return
+    cause = f"the pod of {cluster.main} is being deleted"
+    for candidate in sorted(cluster.sync_replicas):
+        why = f"{cause}: {candidate} takes over"
+        yield Proposal(e.SwitchoverStarted(candidate, cause), why, candidate)
+
+
 def renewal(cluster: Cluster, view: View) -> Iterator[Proposal]:
     """The main needs a new epoch, or its rows have to be cleared without any DROP."""
-    if cluster.main is None or cluster.is_fresh or cluster.is_main_lost:
-        return
-    keeps_copies = bool(cluster.sync_replicas)
-    for why, needs_drain, lagging in (
-        *_without_blocking_rows(cluster, view),
-        *_without_foreign_rows(cluster, view, keeps_copies),
-        *_with_caught_up(cluster, view, keeps_copies),
-        *_after_restart(cluster, view),
-    ):
-        payload = e.RenewalStarted(why, needs_drain, lagging)
-        yield Proposal(payload, why, cluster.main)
-
-
-Renewal = tuple[str, bool, frozenset[Instance]]
-"""why, needs_drain, lagging"""
-
-
-def _without_blocking_rows(cluster: Cluster, view: View) -> Iterator[Renewal]:
-    blocking = _blocking_rows(cluster, view)
-    if blocking and cluster.durability is Durability.PREFERRED:
-        owners = {r.instance for r in cluster.registrations if r.name in blocking}
-        why = f"{', '.join(blocking)} blocks writes and is not in the sync set"
-        yield why, False, cluster.lagging | owners
-
-
-def _without_foreign_rows(cluster: Cluster, view: View, keeps_copies: bool) -> Iterator[Renewal]:
-    foreign = f.foreign_rows(cluster, view)
-    if foreign:
-        why = f"{', '.join(foreign)} is not of the ledger: cleared without any DROP"
-        yield why, keeps_copies, cluster.lagging
-
-
-def _with_caught_up(cluster: Cluster, view: View, keeps_copies: bool) -> Iterator[Renewal]:
-    """Who was registered as ASYNC to catch up, and did, becomes synchronous."""
-    if view.now_s - view.term_since_s < view.policy.catch_up_s:
-        return  # not again and again, should it turn out to be too slow
-    main = view.instance(cluster.main) if cluster.main else None
-    for r in cluster.registrations:
-        row = main.row(r.name) if main else None
-        attached = row is not None and row.status in (RowStatus.READY, RowStatus.REPLICATING)
-        if r.instance in cluster.lagging and r.mode is Mode.ASYNC and attached:
-            why = f"{r.instance} has caught up: it becomes synchronous"
-            yield why, keeps_copies, cluster.lagging - {r.instance}
-
-
-def _after_restart(cluster: Cluster, view: View) -> Iterator[Renewal]:
-    if view.policy.renewal != "eager" or cluster.phase is not Phase.OPERATIONAL:
-        return
-    for r in f.restarted_members(cluster, view):
-        if _is_in_sync(cluster, view, r.name):
-            why = f"{r.instance} restarted inside this epoch: renewed before it is needed"
-            yield why, True, cluster.lagging
-
-
-def _blocking_rows(cluster: Cluster, view: View) -> list[str]:
-    """Synchronous rows outside of the sync set that have been unready for longer than the grace. A
-    row that replicates nothing (`{}`, after a failed REGISTER) takes no part in commits."""
-    assert cluster.main is not None
-    main = view.instance(cluster.main)
-    synchronous = [
-        r
-        for r in (main.answer.rows if main.answer else None) or ()
-        if r.mode is view.policy.mode and r.status is not RowStatus.ABSENT
-    ]
-    joined = {r.name for r in cluster.registrations if r.is_joined}
-    return [
-        r.name
-        for r in synchronous
-        if r.name not in joined
-        and main.unready_for_s(r.name, view.now_s) >= view.policy.sync_grace_s
-    ]
-
-
-def _is_in_sync(cluster: Cluster, view: View, name: str) -> bool:
-    row = view.instance(cluster.main).row(name) if cluster.main else None
-    return row is not None and row.is_in_sync
+    for why, needs_drain, lagging in renewals(cluster, view):
+        yield Proposal(e.RenewalStarted(why, needs_drain, lagging), why, cluster.main)
 
 
 # -- FAILOVER
@@ -179,10 +121,18 @@ def _is_in_sync(cluster: Cluster, view: View, name: str) -> bool:
 
 def drain(cluster: Cluster, view: View) -> Iterator[Proposal]:
     """The marker went through the cut main."""
-    if cluster.change and cluster.change.needs_drain and not cluster.change.is_drained:
-        yield Proposal(e.Drained(), "cut, and the marker went through", cluster.main)
-        cause = "the marker did not go through in time"
-        yield Proposal(e.DrainAbandoned(cause), cause, cluster.main)
+    change = cluster.change
+    if change is None or not change.needs_drain or change.is_drained:
+        return
+    yield Proposal(e.Drained(), "cut, and the marker went through", cluster.main)
+    cause = "the marker did not go through in time"
+    old = change.old_main
+    if old is not None and old != change.candidate and view.answers_as(old, Role.MAIN):
+        if drain_is_overdue(Situation(cluster, view, old)).ok:
+            # a candidate that does not take the marker must not be promoted: the old main stays
+            yield Proposal(e.CandidateLost(old, cause), f"{cause}: {old} stays main", old)
+        return
+    yield Proposal(e.DrainAbandoned(cause), cause, cluster.main)
 
 
 def fence(cluster: Cluster, view: View) -> Iterator[Proposal]:
@@ -213,7 +163,8 @@ def verdict(cluster: Cluster) -> str:
     change = cluster.change
     if change is None or change.is_drained or change.candidate == change.old_main:
         return "none"
-    return "at most 1 transaction a writer" if change.was_silent else "none"
+    may_have = change.was_silent or (change.is_planned and change.fence != "dead")
+    return "at most 1 transaction a writer" if may_have else "none"
 
 
 def lost_candidate(cluster: Cluster, view: View) -> Iterator[Proposal]:
@@ -255,13 +206,14 @@ def joining(cluster: Cluster, view: View) -> Iterator[Proposal]:
 
 
 def losing_sync(cluster: Cluster, view: View) -> Iterator[Proposal]:
-    """A sync replica has been unready for too long; writes wait for it."""
+    """A sync replica has been unready for too long, or leaves; writes wait for it."""
     if cluster.main is None:
         return
     main = view.instance(cluster.main)
     for r in cluster.registrations:
-        if r.is_joined and main.unready_for_s(r.name, view.now_s) > 0:
-            why = f"{r.instance} is not in sync"
+        leaves = f.is_leaving(view, r.instance)
+        if r.is_joined and (leaves or main.unready_for_s(r.name, view.now_s) > 0):
+            why = f"{r.instance} " + ("leaves" if leaves else "is not in sync")
             yield Proposal(e.SyncLost(r.instance, r.name), why, r.instance, r.name)
 
 
@@ -273,7 +225,16 @@ def housekeeping(cluster: Cluster, view: View) -> Iterator[Proposal]:
 
 PROPOSERS: dict[Phase, tuple[Proposer, ...]] = {
     Phase.BOOTSTRAP: (barrier, policy, beginning),
-    Phase.OPERATIONAL: (barrier, policy, loss, losing_sync, renewal, joining, housekeeping),
+    Phase.OPERATIONAL: (
+        barrier,
+        policy,
+        loss,
+        switchover,
+        losing_sync,
+        renewal,
+        joining,
+        housekeeping,
+    ),
     Phase.FAILOVER: (barrier, drain, fence, promotion, lost_candidate, housekeeping),
     Phase.DEGRADED: (
         barrier,

@@ -108,6 +108,23 @@ RULES: tuple[Rule, ...] = (
         "the same main in a new epoch: cut, demote, promote, register anew",
     ),
     Rule(
+        "switchover_started",
+        (O,),
+        F,
+        (
+            g.main_answers_as_main,
+            g.roles_are_settled,
+            g.in_sync_set,
+            g.subject_answers,
+            g.subject_is_ours,
+            g.no_reset_is_open,
+            g.subject_stays,
+            g.subject_is_complete,
+            g.subject_is_of_this_epoch,
+        ),
+        "planned: the old main is demoted first, and nothing is lost",
+    ),
+    Rule(
         "drained",
         (F,),
         None,
@@ -195,8 +212,15 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "sync_lost",
         (O,),
+        None,
+        (g.main_answers_as_main, g.sync_is_unready_or_leaves, g.another_copy_remains),
+        "the sync set shrinks here, before any DROP; another copy remains",
+    ),
+    Rule(
+        "sync_lost",
+        (O,),
         D,
-        (g.main_answers_as_main, g.sync_is_unready),
+        (g.main_answers_as_main, g.sync_is_unready_or_leaves, g.no_copy_remains),
         "the sync set shrinks here, before any DROP",
     ),
     # -- the rest of what routing or an auditor needs

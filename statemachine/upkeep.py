@@ -83,6 +83,8 @@ def _open(cluster: Cluster, view: View, main: Instance) -> Iterator[Wish]:
             continue
         if cluster.change is not None and instance not in cluster.sync:
             continue  # while clients wait, only those that they wait for
+        if f.is_leaving(view, instance):
+            continue  # it would be waited for, and lost, a moment later
         payload = e.RegistrationOpened(
             name=f.registration_name(instance, cluster.generation + 1),
             instance=instance,

@@ -31,7 +31,7 @@ class Policy:
     gateway_barrier_s: float = 5.0  # > GATEWAY_SELF_FENCE: then a silent gateway has closed itself
     row_settle_s: float = 5.0  # DROP only a row unready that long: younger ones crashed a main (L8)
     register_freeze_s: float = 12.0  # REGISTER of a silent target freezes the main 10 s (L9)
-    renewal: str = "eager"  # eager | off
+    renewal: str = "eager"  # eager | lazy (before a planned change of main) | off
     renewal_deadline_s: float = 2.0  # how long clients wait for replicas to be registered in it
     catch_up_s: float = 5.0  # an ASYNC stage lasts at least that long
     reset_interval_s: float = 60.0  # at most one reset of an instance in this time

@@ -2,8 +2,9 @@
 for afterwards."""
 
 import json
+import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from attrs import asdict
 from rich.console import Console
 
 from controller.cli.exits import FAILED, HELP
-from controller.sandbox.demo.book import Verdict, check, entries_of, medians
+from controller.sandbox.demo.book import Verdict, check, entries_of, medians, renewals
 from controller.sandbox.demo.picture import Screen, fault_table
 from controller.sandbox.demo.stage import DEFAULT_FAULTS, FAULTS, Stage
 from controller.sandbox.world import SandboxOptions, open_sandbox
@@ -35,13 +36,25 @@ PLAIN_WIDTH = 120  # columns where there is no terminal to ask
 @click.option("--instances", default=3, show_default=True, type=click.IntRange(2, 9))
 @click.option("--controllers", default=2, show_default=True, type=click.IntRange(1, 9))
 @click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the controllers (repeatable), such as EPOCH_RENEWAL=off.",
+)
+@click.option(
     "--json",
     "json_path",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the result there.",
 )
 def demo(
-    faults: tuple[str, ...], rounds: int, instances: int, controllers: int, json_path: Path | None
+    faults: tuple[str, ...],
+    rounds: int,
+    instances: int,
+    controllers: int,
+    assignments: tuple[str, ...],
+    json_path: Path | None,
 ) -> None:
     """Break a cluster under load and show that nothing acknowledged is lost.
 
@@ -50,13 +63,22 @@ def demo(
     clients' own book. Exit code 1 if anything was lost or did not come back.
     """
     chosen = faults or DEFAULT_FAULTS
-    options = SandboxOptions(instances=instances, controllers=controllers)
+    env = environment_of(assignments)
+    options = SandboxOptions(instances=instances, controllers=controllers, env=env)
     is_terminal = Console().is_terminal
     screen = Screen(Console() if is_terminal else Console(width=PLAIN_WIDTH))
     result = trio.run(_demo, options, chosen, rounds, screen)
     if json_path is not None:
         json_path.write_text(json.dumps(result, indent=2) + "\n")
     sys.exit(FAILED if result["verdict"] != "ok" else 0)
+
+
+def environment_of(assignments: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE words as a mapping. Raises click.BadParameter."""
+    pairs = [word.partition("=") for word in assignments]
+    if bad := [name for name, sign, _ in pairs if not (name and sign)]:
+        raise click.BadParameter(f"{bad[0]!r} is not NAME=VALUE", param_hint="--set")
+    return {name: value for name, _, value in pairs}
 
 
 async def _demo(
@@ -110,6 +132,8 @@ def result_of(
     stage: Stage, ledger: Mapping[str, str], verdict: Verdict, problems: list[str]
 ) -> dict[str, Any]:
     """What `--json` writes."""
+    renewed = renewals(stage.book, entries_of(ledger))
+    gaps = [r.write_gap_ms for r in renewed]
     return {
         "verdict": "ok" if not problems else "failed",
         "problems": problems,
@@ -127,6 +151,9 @@ def result_of(
         "controller_memory_mib": {k: round(v / 1024, 1) for k, v in stage.memory_kib.items()},
         "faults": [{"fault": f.name, **asdict(f)} for f in stage.faults],
         "medians": medians(stage.faults),
+        "refused_instances": sum(f.refused for f in stage.faults),
+        "renewals": [asdict(r) for r in renewed],
+        "renewal_write_gap_ms": statistics.median(gaps) if gaps else None,
     }
 
 

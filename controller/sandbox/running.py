@@ -98,6 +98,10 @@ class Sandbox:
         """Process of the pod's container; raises NotRunning."""
         return self._kubelet.pid(pod)
 
+    def uid(self, pod: str) -> str:
+        """The pod's present incarnation, "" while there is none."""
+        return str((self._get(PODS, pod) or {}).get("metadata", {}).get("uid", ""))
+
     def card(self) -> dict[str, object]:
         """Everything that somebody outside needs to use this sandbox."""
         pods = self.controllers

@@ -24,6 +24,10 @@ from statemachine.guards.fencing import (
     old_main_is_harmless,
     outcome_is_settled,
     replicas_had_their_time,
+    roles_are_settled,
+    subject_is_complete,
+    subject_is_of_this_epoch,
+    subject_stays,
 )
 from statemachine.guards.loss import (
     evidence_lasts,
@@ -38,16 +42,18 @@ from statemachine.guards.loss import (
 )
 from statemachine.guards.redundancy import (
     address_is_free,
+    another_copy_remains,
     carried_replicas,
     main_is_alone_in_being_main,
     mode_is_sync,
+    no_copy_remains,
     proof_of_sync,
     replica_is_usable,
     reset_is_allowed,
     reset_is_due,
     subject_is_expendable,
     sync_is_proven,
-    sync_is_unready,
+    sync_is_unready_or_leaves,
     token_is_withdrawn,
 )
 
@@ -55,6 +61,7 @@ __all__ = [
     "Fact",
     "Guard",
     "address_is_free",
+    "another_copy_remains",
     "candidate_is_promoted",
     "carried_replicas",
     "drain_is_overdue",
@@ -69,6 +76,7 @@ __all__ = [
     "main_is_alone_in_being_main",
     "marker_went_through",
     "mode_is_sync",
+    "no_copy_remains",
     "no_instance_has_data",
     "no_registration_under_way",
     "no_reset_is_open",
@@ -84,11 +92,15 @@ __all__ = [
     "replicas_had_their_time",
     "reset_is_allowed",
     "reset_is_due",
+    "roles_are_settled",
     "subject_answers",
+    "subject_is_complete",
     "subject_is_expendable",
+    "subject_is_of_this_epoch",
     "subject_is_ours",
+    "subject_stays",
     "sync_is_proven",
-    "sync_is_unready",
+    "sync_is_unready_or_leaves",
     "token_is_withdrawn",
     "vantages_agree",
 ]

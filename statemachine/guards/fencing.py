@@ -4,7 +4,7 @@ from statemachine import facts as f
 from statemachine.facts import Situation
 from statemachine.guards.base import Fact
 from statemachine.guards.redundancy import carried_replicas
-from statemachine.ids import Mode, Role
+from statemachine.ids import Mode, Role, RowStatus
 from statemachine.observations import Row
 
 
@@ -86,9 +86,41 @@ def marker_went_through(s: Situation) -> Fact:
 
 
 def drain_is_overdue(s: Situation) -> Fact:
-    """Clients have waited long enough for the marker."""
+    """Clients have waited long enough for the marker, or nobody is left who could carry it."""
+    if s.main.kubelet_says_gone and not s.view.is_answering(s.main.instance):
+        return Fact(True, f"{s.cluster.main} is gone")
     waited_s, limit_s = s.view.now_s - s.view.term_since_s, s.view.policy.renewal_deadline_s
     return Fact(waited_s >= limit_s, f"{waited_s:.1f} s of {limit_s:.1f} s", True)
+
+
+def roles_are_settled(s: Situation) -> Fact:
+    """No earlier role command to the main or to the candidate may still be carried out (S9)."""
+    asked = [i for i in (s.cluster.main, s.subject) if i is not None]
+    lost = [i for i in asked if s.view.instance(i).unsettled is not None]
+    return Fact(not lost, f"an answer of {', '.join(lost)} was lost" if lost else "settled", True)
+
+
+def subject_stays(s: Situation) -> Fact:
+    """The candidate's own pod is not being deleted."""
+    leaves = s.subject is not None and f.is_leaving(s.view, s.subject)
+    return Fact(not leaves, "its pod is being deleted" if leaves else "stays", True)
+
+
+def subject_is_complete(s: Situation) -> Fact:
+    """The main's row for the candidate is attached and not behind by anything that it knows of."""
+    registration = s.cluster.registration_of(s.subject) if s.subject else None
+    row = s.main.row(registration.name) if registration else None
+    ok = row is not None and row.status in (RowStatus.READY, RowStatus.REPLICATING)
+    saw = f"{row.status.value}, behind {row.behind}" if row else "no row"
+    return Fact(ok and registration is not None and registration.is_joined, saw, True)
+
+
+def subject_is_of_this_epoch(s: Situation) -> Fact:
+    """The candidate has not restarted inside this epoch: promoted, it would be refused by
+    everybody (MEMGRAPH L4). The epoch is renewed first, where the settings allow it."""
+    restarted = {r.instance for r in f.restarted_members(s.cluster, s.view)}
+    ok = s.subject not in restarted or s.view.policy.renewal == "off"
+    return Fact(ok, "restarted: renewal first" if s.subject in restarted else "its own", True)
 
 
 def candidate_is_promoted(s: Situation) -> Fact:
@@ -121,7 +153,8 @@ def replicas_had_their_time(s: Situation) -> Fact:
         return Fact(True, "nobody to wait for")
     promotion = s.view.instance(change.candidate).promotion
     waited_s = s.view.now_s - promotion.at_s if promotion else 0.0
-    wanted = [i for i in s.cluster.sync_replicas if s.view.is_answering(i)]
+    others = s.cluster.sync - {change.candidate}
+    wanted = [i for i in others if s.view.is_answering(i) and not f.is_leaving(s.view, i)]
     missing = [i for i in wanted if i not in carried_replicas(s)]
     ok = not missing or waited_s >= s.view.policy.renewal_deadline_s
     return Fact(ok, f"missing after {waited_s:.1f} s: {', '.join(sorted(missing)) or 'none'}", True)

@@ -51,13 +51,28 @@ def mode_is_sync(s: Situation) -> Fact:
     return Fact(ok, registration.mode.value if registration else "no such registration")
 
 
-def sync_is_unready(s: Situation) -> Fact:
-    """The sync replica's row has been unready for longer than its grace."""
+def sync_is_unready_or_leaves(s: Situation) -> Fact:
+    """The sync replica's row has been unready for longer than its grace, or its pod is being
+    deleted: then writes stop waiting for it *before* it stops."""
+    if s.subject is not None and f.is_leaving(s.view, s.subject):
+        return Fact(True, f"the pod of {s.subject} is being deleted")
     waited_s = s.main.unready_for_s(s.name, s.view.now_s)
     grace_s = s.view.policy.sync_grace_s
     return Fact(
         waited_s >= grace_s, f"{s.name} unready for {waited_s:.1f} s of {grace_s:.1f} s", True
     )
+
+
+def another_copy_remains(s: Situation) -> Fact:
+    """Without it another replica still holds every acknowledged write."""
+    rest = s.cluster.sync_replicas - {s.subject}
+    return Fact(bool(rest), f"remaining: {', '.join(sorted(rest)) or 'nobody'}")
+
+
+def no_copy_remains(s: Situation) -> Fact:
+    """Without it the main alone holds every acknowledged write."""
+    rest = s.cluster.sync_replicas - {s.subject}
+    return Fact(not rest, f"remaining: {', '.join(sorted(rest)) or 'nobody'}")
 
 
 def main_is_alone_in_being_main(s: Situation) -> Fact:

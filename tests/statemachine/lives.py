@@ -38,6 +38,7 @@ SAMPLES: tuple[Payload, ...] = (
     e.MainLost(B, "the main is silent", True),
     e.MainLost(None, "the main refuses connections", False),
     e.RenewalStarted("memgraph-1 restarted", True, frozenset()),
+    e.SwitchoverStarted(B, "the pod of memgraph-0 is being deleted"),
     e.Drained(),
     e.DrainAbandoned("the marker did not go through in time"),
     e.MainFenced("demoted"),
@@ -98,6 +99,18 @@ LIFE: tuple[tuple[Payload, Phase], ...] = (
     (e.CandidateLost(A, "memgraph-1 is gone"), FO),
     (e.MainFenced("dead"), FO),
     (e.MainPromoted(A, frozenset(), "none"), DE),
+    (opened(B, 8), DE),
+    (e.SyncJoined(B, "memgraph_1_g8"), OP),
+    # a planned change, and one that is taken back
+    (e.SwitchoverStarted(B, "the pod of memgraph-0 is being deleted"), FO),
+    (e.Drained(), FO),
+    (e.MainFenced("demoted"), FO),
+    (opened(A, 9), FO),
+    (e.MainPromoted(B, frozenset({A}), "none"), OP),
+    (e.SwitchoverStarted(A, "the pod of memgraph-1 is being deleted"), FO),
+    (e.CandidateLost(B, "the marker did not go through in time"), FO),
+    (e.MainFenced("demoted"), FO),
+    (e.MainPromoted(B, frozenset(), "none"), DE),
 )
 
 

@@ -94,6 +94,7 @@ class Fault:
     operational_ms: int | None
     write_gap_ms: int
     read_gap_ms: int
+    refused: int = 0  # instances whose data the new main did not accept
 
     @property
     def detected_to_write_ms(self) -> int | None:
@@ -150,7 +151,37 @@ def measure(
         operational_ms=since(back[0] if back else None),
         write_gap_ms=gap.ms,
         read_gap_ms=longest_gap(book.reads_at, begin, end).ms,
+        refused=sum(e["on"] == "instance_refused" for e in mine),
     )
+
+
+@frozen
+class Renewal:
+    """One renewal of the main's epoch, from its first event to the promotion, and the longest time
+    without an acknowledged write around it."""
+
+    why: str
+    took_ms: int
+    write_gap_ms: int
+
+
+AROUND_S = 0.5  # writes before and after belong to the gap that clients feel
+
+
+def renewals(book: Book, entries: Sequence[Mapping[str, Any]]) -> list[Renewal]:
+    """Every renewal that was carried through, by ledger and book."""
+    found, begun = [], None
+    for entry in entries:
+        if entry["on"] == "renewal_started":
+            begun = entry
+        elif entry["on"] == "candidate_lost":
+            begun = None
+        elif entry["on"] == "main_promoted" and begun is not None:
+            begin, end = wall_s(begun), wall_s(entry)
+            gap = longest_gap(book.acked.values(), begin - AROUND_S, end + AROUND_S)
+            found.append(Renewal(str(begun["why"]), round((end - begin) * 1000), gap.ms))
+            begun = None
+    return found
 
 
 @frozen

@@ -132,6 +132,8 @@ class Stage:
         )
 
     def _target_of(self, name: str) -> str:
+        if name == "rolling-restart":
+            return ", ".join(reversed(self.sandbox.instances))
         role = "sync" if name.startswith("sync") else "main"
         if name == "leader-killed":
             role = "leader"
@@ -167,6 +169,18 @@ class Stage:
     async def force_delete(self, target: str) -> None:
         """Deletion with grace 0."""
         await self.sandbox.force_delete(target)
+
+    async def restart_all(self, target: str) -> None:
+        """Every instance's pod is deleted, from the last to the first as a StatefulSet does, each
+        once everything is whole again."""
+        for instance in reversed(self.sandbox.instances):
+            self.current = f"rolling-restart ({instance} of {target})"
+            uid = self.sandbox.uid(instance)
+            await self.sandbox.delete(instance)
+            with trio.fail_after(WHOLE_S):
+                while self.sandbox.uid(instance) in ("", uid):  # noqa: ASYNC110 - looks at the world
+                    await trio.sleep(0.02)
+            await self.sandbox.wait_whole(WHOLE_S)
 
     async def kill_with_leader(self, target: str) -> None:
         """The leading controller and the main in the same instant."""
@@ -221,6 +235,7 @@ FAULTS: Mapping[str, Callable[[Stage, str], Awaitable[None]]] = {
     "leader-killed": Stage.kill,
     "main-cut-off": Stage.cut_off,
     "main-deleted": Stage.delete,
+    "rolling-restart": Stage.restart_all,
 }
 DEFAULT_FAULTS = (
     "main-killed",
