@@ -180,4 +180,5 @@ def snapshot(
         is_leader=bool(loop.view.identity),
         rw_opened_term=pod.gatekeeper.opened_term,
         rw_opened_at=pod.gatekeeper.opened_at,
+        head_read_at_s=pod.gatekeeper.head_read_at_s,
     )

@@ -84,6 +84,11 @@ class Gatekeeper:
         self.trouble = ""
         self.opened_term, self.opened_at = 0, ""  # of RW, last; wall time, for people
 
+    @property
+    def head_read_at_s(self) -> float:
+        """When the last quorum read of the ledger's head that was answered was sent."""
+        return self._head_at_s
+
     # -- what the loop tells
 
     def follow(self, cluster: Cluster, view: View) -> None:

@@ -5,9 +5,11 @@ would have it, with stand-ins for the images.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import controller
 
 RELEASE = "memgraph"
 NAMESPACE = "default"
@@ -17,6 +19,8 @@ READ_PORT = 7688
 HTTP_PORT = 8080
 REPLICATION_PORT = 10000
 CONTROL_SOCKET = "control.sock"  # of the stand-in, in the pod's volume
+PRESTOP = Path(controller.__file__).parent / "prestop.sh"
+PRESTOP_TIMEOUT_S = 30
 BOOT_GUARD = f"SET REPLICATION ROLE TO REPLICA WITH PORT {REPLICATION_PORT};\n"
 
 Object = dict[str, Any]
@@ -37,6 +41,15 @@ def _labels(component: str) -> dict[str, str]:
         "app.kubernetes.io/name": "memgraph",
         "app.kubernetes.io/instance": RELEASE,
         "app.kubernetes.io/component": component,
+    }
+
+
+def prestop_env(controllers: Sequence[str]) -> dict[str, str]:
+    """What the preStop hook needs to know. `controllers`: host:port of each one's HTTP."""
+    return {
+        "POD_NAME": "$(SANDBOX_POD_NAME)",
+        "PRESTOP_ADDRESSES": " ".join(controllers),
+        "PRESTOP_TIMEOUT": str(PRESTOP_TIMEOUT_S),
     }
 
 
@@ -63,13 +76,14 @@ def statefulset(count: int, api_url: str, guard: Path, env: Mapping[str, str]) -
         "env": _env(env),
         "ports": [{"containerPort": BOLT_PORT}, {"containerPort": REPLICATION_PORT}],
         "readinessProbe": {"tcpSocket": {"port": BOLT_PORT}},
+        "lifecycle": {"preStop": {"exec": {"command": ["bash", str(PRESTOP)]}}},
     }
     template = {
         "metadata": {"labels": _labels("database")},
         "spec": {
             "initContainers": [{"name": "set-aside", "command": set_aside}],
             "containers": [container],
-            "terminationGracePeriodSeconds": 10,
+            "terminationGracePeriodSeconds": PRESTOP_TIMEOUT_S + 10,
         },
     }
     spec = {

@@ -65,11 +65,12 @@ async def _start(
     node = block.directory / "node"
     kubelet = await nursery.start(partial(run_kubelet, api, node, address_of=addresses, env=env))
     await nursery.start(partial(run_statefulset_controller, api))
-    wanted = objects.statefulset(options.instances, url, guard, {})
-    await api.create(STATEFULSETS, objects.NAMESPACE, wanted)
     sandbox = Sandbox(options, block, store, faults, kubelet, addresses)
     for name in (*sandbox.instances, *sandbox.controllers):
         addresses(name)  # in this order, so that addresses do not depend on who starts first
+    hook = objects.prestop_env([f"{addresses(c)}:{objects.HTTP_PORT}" for c in sandbox.controllers])
+    wanted = objects.statefulset(options.instances, url, guard, hook)
+    await api.create(STATEFULSETS, objects.NAMESPACE, wanted)
     if not options.waits:
         await sandbox.start_controllers()
     _write_json(block.directory / "sandbox.json", sandbox.card())

@@ -13,8 +13,9 @@ from controller.web.metrics import render
 from controller.web.snapshot import SnapshotSource
 from controller.web.status import ledger_document, problems, status_document
 from statemachine.diagram import mermaid
+from statemachine.ids import Instance
 
-UNAVAILABLE, BAD_REQUEST, OK = 503, 400, 200
+UNAVAILABLE, NOT_FOUND, BAD_REQUEST, OK = 503, 404, 400, 200
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -65,6 +66,18 @@ class Endpoints:
         lines = ledger_document(self._source(), int(since[:18]))
         return Response(lines, media_type="application/x-ndjson")
 
+    async def prestop(self, request: Request) -> Response:
+        """What the preStop hook of an instance's pod waits for: 200 when it may stop, 503 and why
+        not, 404 for a pod that is none of ours."""
+        snapshot, instance = self._source(), Instance(request.path_params["pod"])
+        known = {i.instance for i in snapshot.view.instances}
+        if snapshot.view.pods_known and instance not in known:
+            error = f"{instance} is no instance here; there are {', '.join(sorted(known))}"
+            return JSONResponse({"error": error}, NOT_FOUND)
+        stop = snapshot.may_stop(instance)
+        document = {"pod": instance, "safe": stop.is_safe, "reason": stop.reason}
+        return JSONResponse(document, OK if stop.is_safe else UNAVAILABLE)
+
     async def diagram(self, request: Request) -> Response:
         """The rule table as a picture."""
         return PlainTextResponse(mermaid())
@@ -82,6 +95,7 @@ def application(source: SnapshotSource) -> Starlette:
         "/api/v1/status": endpoints.status,
         "/api/v1/ledger": endpoints.ledger,
         "/api/v1/diagram.mmd": endpoints.diagram,
+        "/api/v1/prestop/{pod}": endpoints.prestop,
     }
     app = Starlette(routes=[Route(path, endpoint) for path, endpoint in paths.items()])
     app.router.redirect_slashes = False  # `/status/` is unknown, not somewhere else

@@ -8,8 +8,11 @@ from attrs import field, frozen
 
 from statemachine.cluster import Cluster
 from statemachine.decide import Refusal
+from statemachine.ids import Instance
+from statemachine.prestop import Stop, may_stop
 from statemachine.view import View
 
+HEAD_IS_OLD_S = 3.0  # it is read every second; older than this, others may have gone on
 ALIVE_S = 30.0  # a turn waits at most for one write that the API server does not answer (5 s)
 
 
@@ -80,6 +83,7 @@ class Snapshot:
     is_leader: bool = False
     rw_opened_term: int = 0  # route's term in which this pod's RW gateway opened last
     rw_opened_at: str = ""  # and when, wall, as in the ledger
+    head_read_at_s: float = float("-inf")  # when the last good read of the ledger's head was sent
 
     @property
     def is_alive(self) -> bool:
@@ -97,6 +101,12 @@ class Snapshot:
             f"the {kind} gateway does not listen" for kind in self.gateways.keys() - self.listening
         ]
         return tuple(sorted(reasons))
+
+    def may_stop(self, instance: Instance) -> Stop:
+        """Whether the instance may stop, by a ledger that was confirmed just now."""
+        if self.now_s - self.head_read_at_s > HEAD_IS_OLD_S:
+            return Stop(False, "this pod has not read the ledger lately")
+        return may_stop(self.cluster, self.view, instance)
 
     @property
     def troubles(self) -> dict[str, str]:

@@ -125,6 +125,14 @@ def test_the_old_main_is_demoted_only_after_the_drain() -> None:
     assert Promote(B, Term(4)) in plan(PLANNED_FENCED, view(demoted, SYNC, OTHER))
 
 
+def test_a_planned_change_does_not_skip_the_demotion_for_a_moment_of_silence() -> None:
+    """STRICT_SYNC is no proof against a main that was well a moment ago; after its grace it is, for
+    clients wait (S4)."""
+    for silent_s, expected in ((0.5, ""), (2.5, "main_fenced")):
+        silent = failing(MAIN, Failure.SILENT, silent_s)
+        assert decided(DRAINED, view(silent, SYNC, OTHER)) == expected
+
+
 def test_a_candidate_that_does_not_take_the_marker_is_not_promoted() -> None:
     """The drain is overdue and the old main is well: it stays main, in a new term."""
     what = view(LEAVING_MAIN, SYNC, OTHER, term_since_s=NOW_S - 3)

@@ -13,6 +13,7 @@ from attrs import evolve, field, frozen
 from controller.setting_values import Address
 from controller.web import Snapshot, serve
 from statemachine.cluster import Cluster
+from statemachine.ids import Instance
 
 DEADLINE_S = 10.0
 
@@ -134,6 +135,41 @@ async def test_health_is_about_the_cluster() -> None:
         answer = await get(address, "/health")
     assert answer.status == 503
     assert json.loads(answer.body)["problems"][0].startswith("the phase is BOOTSTRAP")
+
+
+def leaving(instance: Instance, **changes: object) -> Snapshot:
+    """The pod of this instance is being deleted; the ledger was read just now."""
+    seen = p.view()
+    pod = evolve(seen.instance(instance).pod, deleting=True)
+    made = p.snapshot(view=p.without(seen, instance, pod=pod), head_read_at_s=p.NOW_S - 0.5)
+    return evolve(made, **changes)
+
+
+async def ask_prestop(snapshot: Snapshot, pod: str) -> tuple[int, dict[str, object]]:
+    """What the hook gets."""
+    async with serving(lambda: snapshot) as address:
+        answer = await get(address, f"/api/v1/prestop/{pod}")
+    return answer.status, json.loads(answer.body)
+
+
+async def test_prestop_says_when_a_pod_may_stop() -> None:
+    """200 for an async replica, 503 with the reason for the main, 404 for a stranger."""
+    status, said = await ask_prestop(leaving(p.M2), p.M2)
+    assert (status, said["safe"]) == (200, True)
+    status, said = await ask_prestop(leaving(p.M1), p.M1)
+    assert (status, said["safe"]) == (503, False)
+    assert "is the main" in str(said["reason"])
+    status, said = await ask_prestop(leaving(p.M2), "redis-0")
+    assert status == 404
+    assert "memgraph-0, memgraph-1, memgraph-2" in str(said["error"])
+
+
+async def test_prestop_never_answers_from_an_old_ledger() -> None:
+    """A pod that has not read the head lately does not know who is main now (scenario 74)."""
+    old = leaving(p.M2, head_read_at_s=p.NOW_S - 3.5)
+    status, said = await ask_prestop(old, p.M2)
+    assert status == 503
+    assert "has not read the ledger lately" in str(said["reason"])
 
 
 async def test_ledger_wants_a_position() -> None:

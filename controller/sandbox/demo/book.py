@@ -111,7 +111,7 @@ class Fault:
         return self.fence_ms - self.detect_ms
 
 
-DETECTED = ("main_lost", "sync_lost", "renewal_started")
+DETECTED = ("main_lost", "sync_lost", "renewal_started", "switchover_started")
 
 
 def measure(

@@ -133,7 +133,7 @@ class Stage:
 
     def _target_of(self, name: str) -> str:
         if name == "rolling-restart":
-            return ", ".join(reversed(self.sandbox.instances))
+            return "all, last first"
         role = "sync" if name.startswith("sync") else "main"
         if name == "leader-killed":
             role = "leader"

@@ -2,8 +2,8 @@
 
 Promise: pods are plain children of this process, ended by pid, each with its own loopback address
 and a data directory that outlives it; their status is what a real kubelet would report. It reads
-and writes the API through `ClusterApi` only. There are no images, mounts, network isolation,
-liveness probes or preStop hooks.
+and writes the API through `ClusterApi` only. There are no images, mounts, network isolation
+or liveness probes, and preStop hooks are commands only.
 
 Outside of this room, import from here.
 """

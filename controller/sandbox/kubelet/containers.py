@@ -127,6 +127,22 @@ def command_of(spec: Object, env: Mapping[str, str]) -> list[str]:
     return [expanded(str(word), env) for word in words]
 
 
+def prestop_of(spec: Object) -> list[str]:
+    """Return the argument vector of the container's preStop hook, empty when it has none."""
+    hook = (spec.get("lifecycle") or {}).get("preStop") or {}
+    return [str(word) for word in (hook.get("exec") or {}).get("command") or []]
+
+
+async def wait_or_kill(process: trio.Process) -> None:
+    """Return when it has ended. Cancellation: it gets SIGKILL first."""
+    try:
+        await process.wait()
+    finally:
+        with trio.CancelScope(shield=True):
+            process.kill()
+            await process.wait()
+
+
 async def start(command: list[str], env: Mapping[str, str], data: Path, log: Path) -> trio.Process:
     """Return the running child; its output goes to the end of `log`.
 

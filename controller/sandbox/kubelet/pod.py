@@ -81,19 +81,21 @@ class PodWorker:
         self._told_to_end = trio.Event()
         self._life = trio.CancelScope()
         self._lived = trio.Event()
-        self._patience = trio.CancelScope()
+        self._patience, self._hooks = trio.CancelScope(), trio.CancelScope()
 
     # --- told from outside ---------------------------------------------------------------
 
     def end_within(self, grace_s: float) -> None:
         """Begin to end; what is said again can only make it sooner."""
         deadline_s = trio.current_time() + grace_s
-        self._patience.deadline = min(self._patience.deadline, deadline_s)
+        for scope in (self._hooks, self._patience):  # hooks are part of the grace
+            scope.deadline = min(scope.deadline, deadline_s)
         self._told_to_end.set()
 
     def removed(self) -> None:
         """The pod is gone from the API: kill what is left, report nothing."""
         self._gone = True
+        self._hooks.cancel()
         self._patience.cancel()
         self._told_to_end.set()
 
@@ -109,6 +111,7 @@ class PodWorker:
                 nursery.start_soon(self._publish)
                 nursery.start_soon(self._live)
                 await self._told_to_end.wait()
+                await self._run_hooks()
                 self._life.cancel()
                 await self._lived.wait()
                 if self._former is not None:  # ended before it could begin
@@ -144,6 +147,25 @@ class PodWorker:
                     box.state = Waiting("CreateContainerConfigError", str(error))
             self._touch()
         self._lived.set()
+
+    async def _run_hooks(self) -> None:
+        """The preStop hooks of the running containers; they go on running meanwhile."""
+        running = [box for box in self.boxes if box.process is not None]
+        hooks = [(box, command) for box in running if (command := containers.prestop_of(box.spec))]
+        with self._hooks:
+            async with trio.open_nursery() as nursery:
+                for box, command in hooks:
+                    nursery.start_soon(self._run_hook, box, command)
+
+    async def _run_hook(self, box: Container, command: list[str]) -> None:
+        env = self._env(box)
+        words = [containers.expanded(word, env) for word in command]
+        log = self._settings.log_of(self.pod, f"{box.name}.prestop")
+        try:
+            process = await containers.start(words, env, self._settings.data_of(self.pod), log)
+        except OSError:
+            return  # as a real one: an event for people, and the pod stops
+        await containers.wait_or_kill(process)
 
     async def _bind(self) -> None:
         if self.pod["spec"].get("nodeName"):

@@ -69,6 +69,50 @@ async def test_pod_without_a_probe_is_ready_when_it_runs(node: Node) -> None:
     assert status["state"]["running"]["startedAt"].endswith("Z")
 
 
+def hook(program: str) -> dict[str, Any]:
+    """A preStop hook that runs this program."""
+    return {"preStop": {"exec": {"command": python(program)}}}
+
+
+WAITS_FOR_GO = """
+import pathlib, time
+pathlib.Path("asked").write_text("asked")
+while not pathlib.Path("go").exists():
+    time.sleep(0.01)
+"""
+
+
+async def test_the_hook_ends_before_the_container_is_told(node: Node) -> None:
+    """A deleted pod runs on, and is not told, while its preStop hook waits."""
+    box = container(python(POLITE), lifecycle=hook(WAITS_FOR_GO))
+    node.create(pod("p", box, terminationGracePeriodSeconds=10))
+    await eventually(lambda: text_of(node.data("p") / "up"))
+    pid = node.kubelet.pid("p")
+    node.store.delete(PODS, "default", "p", Deletion())
+    await eventually(lambda: text_of(node.data("p") / "asked"))
+    assert is_alive(pid)
+    assert not text_of(node.data("p") / "bye")
+    (node.data("p") / "go").write_text("go")
+    await node.wait_gone("p")
+    assert text_of(node.data("p") / "bye") == "bye"
+
+
+async def test_a_hook_that_does_not_end_is_ended_with_its_grace(node: Node) -> None:
+    """The hook is part of the grace, and leaves no process behind; a force deletion skips it."""
+    told = "import os, pathlib; pathlib.Path('asked').write_text(str(os.getpid()))"
+    endless = f"{told}; import signal; signal.pause()"
+    for name, deletion in (("slow", Deletion(grace_s=1)), ("forced", FORCED)):
+        box = container(python(STUBBORN), lifecycle=hook(endless))
+        node.create(pod(name, box, terminationGracePeriodSeconds=10))
+        await eventually(lambda name=name: text_of(node.data(name) / "up"))
+        pid = node.kubelet.pid(name)
+        node.store.delete(PODS, "default", name, deletion)
+        await node.wait_gone(name)
+        await eventually(lambda pid=pid: not is_alive(pid))
+    assert not is_alive(int(text_of(node.data("slow") / "asked")))
+    assert not text_of(node.data("forced") / "asked")
+
+
 async def test_readiness_follows_a_tcp_port(node: Node) -> None:
     """Ready is True from when the port accepts to when it refuses."""
     box = container(python(DOOR), readinessProbe=TCP, ports=BOLT)
