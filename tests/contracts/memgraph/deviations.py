@@ -1,0 +1,9 @@
+"""Where the stand-in is known to differ from a fact: test name, and what differs.
+
+Promise: this is exactly what differs today. A listed test must fail on the stand-in; one that holds
+there must leave the table, and one that does not hold must be in it.
+"""
+
+KNOWN_DEVIATIONS: dict[str, str] = {
+    "test_only_the_transactional_storage_mode_replicates": "does not know STORAGE MODE",
+}
