@@ -1,4 +1,4 @@
-"""Receives clients and finds each an upstream: limit, hold, dial, wait for the verifier, relay.
+"""Receives clients and finds each an upstream: greet, limit, hold, dial, wait for the verifier.
 
 Promise: no byte reaches an upstream that is not of the present route, or that the verifier has
 not confirmed after the session was dialled; every client is relayed or refused with a reason that
@@ -9,31 +9,38 @@ state after, never before.
 """
 
 import select
-import socket
 from collections.abc import Callable
 from itertools import count
 from types import MappingProxyType
+from typing import Any
 
 from gateway import wire
 from gateway.counters import Counters, Tally
 from gateway.door import Door
 from gateway.errors import StaleRoute
-from gateway.link import Link
-from gateway.pump import NEVER, Pump
+from gateway.floor import Floor
+from gateway.link import ARMED, JOINED, NEVER, End, Fence, Link, Socket
+from gateway.pump import Pump
+from gateway.rates import Rates
 from gateway.reasons import Ending, Refusal
 from gateway.route import Kind, Limits, Route, Upstream, UpstreamKey
 from gateway.session import Session, State
 from gateway.targets import Target, Targets
 
 CONFIRM_AGAIN_S = 0.25  # a lost question costs a moment, not the session
-IDLE_SWEEPS = 10  # in one idle timeout: a session may outlive it by a tenth
-HUNG_UP = select.EPOLLRDHUP | select.EPOLLET
-CONNECTED = select.EPOLLOUT | select.EPOLLET
+TICK_S = 0.05  # how late a time-out may be; the fence is not one: it is checked at every write
+DRAIN_TICK_S = 0.01  # while sessions are waited for
 BROKEN = select.EPOLLERR | select.EPOLLHUP
+RDHUP = select.EPOLLRDHUP
+DIAL_MASK = select.EPOLLIN | select.EPOLLOUT | RDHUP | select.EPOLLET  # once, for dial and relay
 
 
 class Desk:
-    """All sessions of one gateway. See `gateway.gateway.Gateway` for the arguments."""
+    """All sessions of one gateway. See `gateway.gateway.Gateway` for the arguments.
+
+    Args:
+      pump: shared with other desks of the same thread; None: one of its own.
+    """
 
     def __init__(
         self,
@@ -42,38 +49,51 @@ class Desk:
         *,
         need_confirmation: Callable[[Upstream], None],
         clock: Callable[[], float],
+        pump: Pump | None = None,
+        on_over: Callable[[Session, Refusal | Ending], None] | None = None,
     ) -> None:
         self._kind = kind
         self._limits = limits
         self._need_confirmation = need_confirmation
         self._clock = clock
-        bytes_max = limits.session_bytes_max
-        self.pump = Pump(clock=clock, on_fence=self._fence, link_bytes_max=bytes_max)
+        self._on_over = on_over
+        self.pump = Pump(clock=clock) if pump is None else pump
+        self._owns_pump = pump is None
         self.door = Door(self.pump, clock, self._admit)
+        self.fence = Fence(self._fence) if kind is Kind.RW else None
+        self.session_bytes_max = limits.session_bytes_max
         self._tally = Tally()
+        self.floor = Floor(
+            self.pump, self._tally, clock, limits.idle_timeout_s, self._on_broken, on_over
+        )
         self._targets = Targets()
+        self._rates = Rates(limits.rate_per_s, limits.rate_burst) if limits.rate_per_s else None
+        self._wants_peer = self._rates is not None or on_over is not None
         self._route: Route | None = None
         self._numbers = count()
-        self._waiting: dict[int, Session] = {}  # held, dialling or unconfirmed
-        self._relaying: dict[int, Session] = {}
+        self._waiting: dict[int, Session] = {}  # greeting, held, dialling or unconfirmed
         self._held: dict[int, Session] = {}  # those of the waiting that nobody dials for
         self._questions: dict[UpstreamKey, Upstream] = {}
         self._ask_again_at_s = 0.0
-        self._sweep_at_s = 0.0
 
     # ---------------------------------------------------------------- driven by the owner
 
     def step(self, timeout_s: float = 0) -> int:
-        """One batch of the pump; then ask the verifier, once for each upstream."""
-        self._keep_fence()
+        """One batch of the pump; then ask the verifier. For an owner with a single desk."""
+        self.keep_fence()
         events = self.pump.step(timeout_s)
-        self._ask()
+        self.ask()
         return events
 
+    @property
+    def tick_s(self) -> float:
+        """How long until `tick` wants to be called again."""
+        return DRAIN_TICK_S if self.floor.is_draining else TICK_S
+
     def tick(self) -> None:
-        """Do what time has made due. To be called every few ten milliseconds."""
+        """Do what time has made due."""
         now_s = self._clock()
-        self._keep_fence()
+        self.keep_fence()
         self.door.tick(now_s)
         for session in list(self._waiting.values()):
             self._look_at_clock(session, now_s)
@@ -82,14 +102,15 @@ class Desk:
             self._ask_again_at_s = now_s + CONFIRM_AGAIN_S
             for session in self._waiting.values():
                 self._question(session)
-        self._sweep(now_s)
-        self._ask()
+        self.floor.tick(now_s)
+        self.ask()
 
     def close(self) -> None:
         """End everything; nothing stays open."""
         self.door.close()
         self._clear(Ending.SHUTDOWN, Refusal.SHUTDOWN)
-        self.pump.close()
+        if self._owns_pump:
+            self.pump.close()
 
     # ---------------------------------------------------------------- told from outside
 
@@ -100,80 +121,113 @@ class Desk:
             raise StaleRoute(f"route of term {route.term}, present is {old.term}")
         is_new_reign = self._kind is Kind.RW and old is not None and route.term > old.term
         allowed = frozenset[UpstreamKey]() if is_new_reign else route.keys
-        gone = [s for s in self._relaying.values() if s.key not in allowed]
-        self._reset(gone, Ending.CUT)
-        self._tally.cut += len(gone)
+        gone = [s for s in self.floor.sessions if s.key not in allowed]
         self._route = route
-        self._targets.follow(route.upstreams)
+        cut = 0
+        if route.drain_until_s is None:
+            cut = self.floor.cut(gone, Ending.CUT)
+        else:
+            self.floor.drain(gone, route.drain_until_s)
+        self._targets.follow(() if route.is_held else route.upstreams, self._clock())
         astray = [
             session
             for session in self._waiting.values()
-            if session.state is not State.HELD and session.key not in allowed
+            if session.target is not None and (route.is_held or session.key not in allowed)
         ]
         self._start_over(astray)
-        return len(gone)
+        return cut
 
-    def confirm(self, upstream: Upstream, asked_at_s: float) -> None:
+    @property
+    def is_settled(self) -> bool:
+        """Whether every session that the present route does not allow has ended."""
+        return not self.floor.is_draining
+
+    def confirm(self, key: UpstreamKey, asked_at_s: float) -> None:
         """See `Gateway.confirm`."""
-        self._keep_fence()
+        self.keep_fence()
         for session in list(self._waiting.values()):
             if (
                 session.state is State.UNCONFIRMED
-                and session.key == upstream.key
-                and session.dialled_at_s <= asked_at_s
+                and session.key == key
+                and session.touched_at_s <= asked_at_s
             ):
-                self._relay(session)
+                del self._waiting[session.number]
+                self.floor.begin(session)
 
     def serve_until(self, deadline_s: float | None) -> None:
         """See `Gateway.serve_until`."""
-        self._keep_fence()  # what was over stays over, even if nobody looked in time
-        self.pump.fence_at_s = NEVER if deadline_s is None else deadline_s
-        self._keep_fence()
+        if self.fence is None:
+            return
+        self.keep_fence()  # what was over stays over, even if nobody looked in time
+        self.fence.at_s = NEVER if deadline_s is None else deadline_s
+        self.keep_fence()
 
     def counters(self) -> Counters:
         """The present numbers, running sessions included."""
         tally = self._tally
-        links = [s.link for s in self._relaying.values() if s.link is not None]
+        running_up, running_down = self.floor.bytes_both_ways
         return Counters(
             accepted=tally.accepted,
-            active=len(self._waiting) + len(self._relaying) - len(self._held),
+            active=len(self._waiting) + len(self.floor.sessions) - len(self._held),
             held=len(self._held),
             refused=tally.frozen_refused(),
             ended=tally.frozen_ended(),
             cut=tally.cut,
             dial_failures=tally.dial_failures,
-            bytes_up=tally.bytes_up + sum(link.client.delivered_bytes for link in links),
-            bytes_down=tally.bytes_down + sum(link.upstream.delivered_bytes for link in links),
+            bytes_up=tally.bytes_up + running_up,
+            bytes_down=tally.bytes_down + running_down,
             sessions=MappingProxyType(self._targets.sessions()),
             term=None if self._route is None else self._route.term,
+            durations_s=tally.durations_s.frozen(),
+            waits_s=tally.waits_s.frozen(),
         )
 
     # ---------------------------------------------------------------- waiting clients
 
-    def _admit(self, client: socket.socket) -> None:
+    def _admit(self, client: Socket, address: Any) -> None:
         self._tally.accepted += 1
         now_s = self._clock()
-        session = Session(next(self._numbers), client, now_s)
-        is_full = len(self._waiting) + len(self._relaying) >= self._limits.connections_max
+        session = Session(next(self._numbers), client, now_s, self)
+        is_full = len(self._waiting) + len(self.floor.sessions) >= self._limits.connections_max
         self._waiting[session.number] = session
         self._held[session.number] = session
-        self.pump.watch(client, HUNG_UP, lambda event: self._on_waiting_client(session, event))
-        if self.pump.is_fenced():
+        self.pump.watch_end(session.client)
+        if self._wants_peer:
+            session.peer = address[0]
+        if self.is_fenced:
             self._refuse(session, Refusal.SELF_FENCE)
         elif is_full:
             self._refuse(session, Refusal.MAX_CONNECTIONS)
+        elif self._rates is not None and not self._rates.may_enter(session.peer, now_s):
+            self._refuse(session, Refusal.RATE_LIMIT)
         else:
-            if len(self._held) == 1:  # otherwise others are before him, and cannot be served
-                self._maybe_dial(session, now_s)
-            self._bound_hold(session)
+            self._welcome(session, now_s)
+
+    def _welcome(self, session: Session, now_s: float) -> None:
+        if len(self._held) == 1:  # otherwise others are before him, and cannot be served
+            self._maybe_dial(session, now_s)
+        self._bound_hold(session)
 
     def _bound_hold(self, session: Session) -> None:
         if session.state is State.HELD and len(self._held) > self._limits.hold_max:
             self._refuse(session, Refusal.HOLD_FULL)
 
-    def _on_waiting_client(self, session: Session, event: int) -> None:
-        if event & BROKEN or wire.has_hung_up(session.client):
+    def on_waiting(self, end: End, event: int) -> None:
+        """An event of a session that was not relayed when its batch began."""
+        session = end.link
+        assert isinstance(session, Session)
+        if end.flags & JOINED:  # meanwhile it is
+            self.pump.mover.on_event(end, event)
+        elif end is not session.client:
+            self._on_upstream(session, event)
+        elif event & BROKEN or (event & RDHUP and wire.has_hung_up(end.sock)):
             self._refuse(session, Refusal.CLIENT_LEFT)
+
+    def _on_upstream(self, session: Session, event: int) -> None:
+        if session.state is State.DIALLING:
+            self._on_dialled(session, event)
+        elif event & (BROKEN | RDHUP):
+            self._on_dial_failed(session)
 
     def _look_at_clock(self, session: Session, now_s: float) -> None:
         if session.number not in self._waiting:
@@ -181,14 +235,14 @@ class Desk:
         if now_s >= session.arrived_at_s + self._limits.hold_s:
             self._refuse(session, self._why_still_waiting(session))
             return
-        waits_until_s = session.dialled_at_s + self._limits.connect_timeout_s
+        waits_until_s = session.touched_at_s + self._limits.connect_timeout_s
         if session.state is State.DIALLING and now_s >= waits_until_s:
             self._on_dial_failed(session)
 
     def _why_still_waiting(self, session: Session) -> Refusal:
         if session.state is State.UNCONFIRMED:
             return Refusal.UNCONFIRMED
-        is_routed = self._route is not None and self._route.upstreams
+        is_routed = self._route is not None and self._route.upstreams and not self._route.is_held
         return Refusal.DIAL_FAILED if is_routed else Refusal.NO_ROUTE
 
     def _refuse(self, session: Session, reason: Refusal) -> None:
@@ -197,14 +251,17 @@ class Desk:
         session.move(State.REFUSED)
         del self._waiting[session.number]
         self._tally.refused[reason] += 1
-        self.pump.forget(session.client)
-        session.client.close()
+        self.pump.forget(session.client.sock)
+        session.client.sock.close()
+        session.is_open = False
+        if self._on_over is not None:
+            self._on_over(session, reason)
 
     # ---------------------------------------------------------------- dialling
 
     def _release(self, now_s: float) -> None:
         """Dial for held clients in order of arrival, while an upstream can be chosen."""
-        if not self._held or not self._targets.has_choice(now_s) or self.pump.is_fenced():
+        if not self._held or not self._targets.has_choice(now_s) or self.is_fenced:
             return
         for number in sorted(self._held):
             session = self._held.get(number)
@@ -227,25 +284,27 @@ class Desk:
             return
         session.move(State.DIALLING)
         del self._held[session.number]
-        session.target, session.upstream, session.dialled_at_s = target, sock, now_s
+        session.target, session.upstream = target, End(sock, session)
+        session.upstream.flags |= ARMED
+        session.touched_at_s = now_s
         target.sessions += 1
-        self.pump.watch(sock, CONNECTED, lambda event: self._on_dialled(session, event))
+        self.pump.watch_end(session.upstream, DIAL_MASK)
         if not is_under_way:
             self._on_dial_failed(session)
 
     def _on_dialled(self, session: Session, event: int) -> None:
         assert session.upstream is not None
         assert session.target is not None
-        if event & BROKEN or not wire.is_connected(session.upstream):
+        upstream = session.target.upstream
+        if event & (BROKEN | RDHUP) or wire.has_met_itself(session.upstream.sock, upstream):
             self._on_dial_failed(session)
             return
         session.move(State.UNCONFIRMED)
-        session.dialled_at_s = self._clock()
-        self.pump.watch(session.upstream, HUNG_UP, lambda _event: self._on_dial_failed(session))
+        session.touched_at_s = self._clock()
         self._question(session)
         if session.target.retry_at_s is not None:
-            self._targets.answered(session.target)
-            self._release(session.dialled_at_s)
+            self._targets.answered(session.target, session.touched_at_s)
+            self._release(session.touched_at_s)
 
     def _on_dial_failed(self, session: Session) -> None:
         """Refused, timed out, or gone before it was used: the next upstream, or back to hold."""
@@ -269,8 +328,8 @@ class Desk:
             return
         self._targets.unanswered(session.target, self._clock())
         session.target.sessions -= 1
-        self.pump.forget(session.upstream)
-        wire.reset(session.upstream)
+        self.pump.forget(session.upstream.sock)
+        session.upstream.sock.close()
         session.target = session.upstream = None
 
     # ---------------------------------------------------------------- the verifier
@@ -280,71 +339,41 @@ class Desk:
             upstream = session.target.upstream
             self._questions[upstream.key] = upstream
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Ask the verifier what has come up since the last time, once for each upstream."""
         if self._questions:
             upstreams = tuple(self._questions.values())
             self._questions.clear()
             for upstream in upstreams:
                 self._need_confirmation(upstream)
 
-    # ---------------------------------------------------------------- relaying
+    def on_end(self, link: Link, reason: Ending) -> None:
+        """Of a relayed session."""
+        assert isinstance(link, Session)
+        self.floor.over(link, reason)
 
-    def _relay(self, session: Session) -> None:
-        assert session.upstream is not None
-        session.move(State.RELAYING)
-        del self._waiting[session.number]
-        self._relaying[session.number] = session
-        session.active_at_s = self._clock()
-        session.link = self.pump.join(
-            session.client,
-            session.upstream,
-            lambda link, reason: self._on_end(session, link, reason),
-        )
-
-    def _on_end(self, session: Session, link: Link, reason: Ending) -> None:
+    def _on_broken(self, session: Session) -> None:
         assert session.target is not None
-        session.move(State.ENDED)
-        del self._relaying[session.number]
-        session.target.sessions -= 1
-        self._tally.ended[reason] += 1
-        self._tally.bytes_up += link.client.delivered_bytes
-        self._tally.bytes_down += link.upstream.delivered_bytes
-        if reason in (Ending.UPSTREAM_CLOSED, Ending.UPSTREAM_ERROR):
-            # A process that dies closes all its sessions long before the next probe of it.
-            upstream = session.target.upstream
-            self._questions[upstream.key] = upstream
-
-    def _reset(self, sessions: list[Session], reason: Ending) -> None:
-        for session in sessions:
-            if session.link is not None:
-                self.pump.reset(session.link, reason)
-
-    def _sweep(self, now_s: float) -> None:
-        """End what moved no byte for the idle timeout. Compares totals: nothing per message."""
-        timeout_s = self._limits.idle_timeout_s
-        if timeout_s is None or now_s < self._sweep_at_s:
-            return
-        self._sweep_at_s = now_s + timeout_s / IDLE_SWEEPS
-        idle = []
-        for session in self._relaying.values():
-            assert session.link is not None
-            if session.link.delivered_bytes != session.seen_bytes:
-                session.seen_bytes = session.link.delivered_bytes
-                session.active_at_s = now_s
-            elif now_s >= session.active_at_s + timeout_s:
-                idle.append(session)
-        self._reset(idle, Ending.IDLE_TIMEOUT)
+        upstream = session.target.upstream
+        self._questions[upstream.key] = upstream
 
     # ---------------------------------------------------------------- the fence
 
-    def _keep_fence(self) -> None:
-        if (self._waiting or self._relaying) and self.pump.is_fenced():
+    @property
+    def is_fenced(self) -> bool:
+        """Whether the time in which clients may be answered is over."""
+        fence = self.fence
+        return fence is not None and fence.at_s != NEVER and self._clock() >= fence.at_s
+
+    def keep_fence(self) -> None:
+        """End everything if that time is over."""
+        if (self._waiting or self.floor.sessions) and self.is_fenced:
             self._fence()
 
     def _fence(self) -> None:
         self._clear(Ending.SELF_FENCE, Refusal.SELF_FENCE)
 
     def _clear(self, ending: Ending, refusal: Refusal) -> None:
-        self._reset(list(self._relaying.values()), ending)
+        self.floor.cut(tuple(self.floor.sessions), ending)
         for session in list(self._waiting.values()):
             self._refuse(session, refusal)

@@ -5,11 +5,12 @@ spin. So it is set aside for a moment; the clients wait in the kernel's backlog 
 """
 
 import select
-import socket
 from collections.abc import Callable
+from typing import Any
 
 from gateway import wire
-from gateway.pump import NEVER, Pump
+from gateway.link import NEVER, Socket
+from gateway.pump import Pump
 
 ACCEPTS_MAX = 64  # of one turn, so that a storm of clients does not starve those being served
 PAUSE_S = 0.1
@@ -19,12 +20,12 @@ class Door:
     """Owns one listener from `open` to `close`."""
 
     def __init__(
-        self, pump: Pump, clock: Callable[[], float], admit: Callable[[socket.socket], None]
+        self, pump: Pump, clock: Callable[[], float], admit: Callable[[Socket, Any], None]
     ) -> None:
         self._pump = pump
         self._clock = clock
         self._admit = admit
-        self._listener: socket.socket | None = None
+        self._listener: Socket | None = None
         self._resume_at_s = NEVER
 
     @property
@@ -32,7 +33,7 @@ class Door:
         """Whether new clients can connect."""
         return self._listener is not None
 
-    def open(self, listener: socket.socket) -> None:
+    def open(self, listener: Socket) -> None:
         """Take clients from this socket."""
         self._listener = listener
         self._pump.watch(listener, select.EPOLLIN, self._on_clients)
@@ -53,20 +54,20 @@ class Door:
             self._pump.watch(self._listener, select.EPOLLIN, self._on_clients)
 
     def _on_clients(self, _event: int) -> None:
+        listener = self._listener
         for _ in range(ACCEPTS_MAX):
-            if self._listener is None:
+            if listener is None or listener is not self._listener:
                 return
             try:
-                client, _address = self._listener.accept()
+                client, address = wire.accept(listener)
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in wire.OUT_OF_DESCRIPTORS:
-                    self._pump.watch(self._listener, 0, self._on_clients)
+                    self._pump.watch(listener, 0, self._on_clients)
                     self._resume_at_s = self._clock() + PAUSE_S
                     return
                 if error.errno not in wire.CLIENT_GAVE_UP:
                     raise
             else:
-                client.setblocking(False)
-                self._admit(client)
+                self._admit(client, address)

@@ -15,7 +15,6 @@ from gateway.desk import Desk
 from gateway.route import Kind, Limits, Route, Upstream
 
 BATCHES_MAX = 8  # before other tasks have a turn; one of 256 small messages takes about 2 ms
-TICK_S = 0.05  # how late a time-out may be; the fence is not one: it is checked at every batch
 FENCED_FROM_THE_START = float("-inf")
 
 
@@ -43,8 +42,8 @@ class Gateway:
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._desk = Desk(kind, limits, need_confirmation=need_confirmation, clock=clock)
-        if kind is Kind.RW:
-            self._desk.pump.fence_at_s = FENCED_FROM_THE_START
+        if self._desk.fence is not None:
+            self._desk.fence.at_s = FENCED_FROM_THE_START
 
     async def run(
         self,
@@ -83,7 +82,7 @@ class Gateway:
 
     async def _keep_time(self) -> None:
         while True:
-            await trio.sleep(TICK_S)
+            await trio.sleep(self._desk.tick_s)
             self._desk.tick()
 
     def apply(self, route: Route) -> int:
@@ -102,7 +101,7 @@ class Gateway:
     def confirm(self, upstream: Upstream, asked_at_s: float) -> None:
         """The verifier's kept connection to this incarnation answered a question sent at
         `asked_at_s`: what was connected before that is relayed from now on."""
-        self._desk.confirm(upstream, asked_at_s)
+        self._desk.confirm(upstream.key, asked_at_s)
 
     def serve_until(self, deadline_s: float | None) -> None:
         """Set the self-fence: from then on no byte goes to a client, every session is cut and new

@@ -1,14 +1,27 @@
-"""The two ends of a relayed session, as the pump sees them.
+"""The two ends of a session, as the pump sees them.
 
-No behaviour beyond "may the short path be taken": the pump moves the bytes. An idle link owns
-neither buffer nor pipe; `pending` exists only while something could not be written.
+No behaviour beyond "may the short path be taken": the pump and its mover move the bytes. An idle
+link owns neither buffer nor pipe; `pending` exists only while something could not be written.
+Every field is paid for once a session: add none without measuring (docs/performance.md).
 """
 
 import socket
 from collections.abc import Callable
+from typing import Protocol
 
 from gateway.pipes import Pipe
 from gateway.reasons import Ending
+
+Socket = socket.SocketType  # the C type: half the memory of socket.socket, and no Python calls
+NEVER = float("inf")
+
+JOINED = 1  # relayed; until then events go to the owner
+BULK = 2  # reading goes through a pipe (splice)
+ENDED = 4  # the end of what this side sends was seen, and passed on
+MORE = 8  # there may be unread bytes whose edge is spent
+ARMED = 16  # EPOLLOUT was asked for, once
+METERED = 32  # its bytes are limited: never the short path
+CAREFUL = BULK | ENDED | METERED
 
 
 class Pending:
@@ -22,13 +35,32 @@ class Pending:
         self.left_bytes = left_bytes
 
 
-class Watch:
-    """A descriptor in the pump's table that is not relayed: the callback gets its events."""
+class Fence:
+    """Until when the clients of one gateway may be answered: one object, seen by all its links.
 
-    __slots__ = ("callback",)
+    Attributes:
+      at_s: monotonic; NEVER when nothing is to be confirmed.
+      on_due: called when bytes were due towards a client at or after `at_s`; it ends every link.
+    """
 
-    def __init__(self, callback: Callable[[int], None]) -> None:
-        self.callback = callback
+    __slots__ = ("at_s", "on_due")
+
+    def __init__(self, on_due: Callable[[], None]) -> None:
+        self.at_s = NEVER
+        self.on_due = on_due
+
+
+class Owner(Protocol):
+    """Who made a link and is told about it."""
+
+    fence: Fence | None
+    session_bytes_max: int | None
+
+    def on_waiting(self, end: "End", event: int) -> None:
+        """An event of an end that is not relayed yet."""
+
+    def on_end(self, link: "Link", reason: Ending) -> None:
+        """Both sockets are closed; called once for a link that was joined."""
 
 
 class End:
@@ -36,66 +68,95 @@ class End:
 
     Attributes:
       to: the peer's socket while one recv and one send will do; None: the careful path.
+      fence: of the gateway, on the end whose bytes go to the client of a RW session; else None.
       delivered_bytes: read here and taken by the peer's socket.
       pending: what is still to be written *to this* socket.
-      is_bulk: reading goes through a pipe (splice).
-      has_more: there may be unread bytes whose edge is spent.
-      is_armed: EPOLLOUT was asked for, once, after the first blocked write.
+      flags: JOINED and the others above.
     """
 
-    __slots__ = (
-        "delivered_bytes",
-        "fd",
-        "has_more",
-        "is_armed",
-        "is_bulk",
-        "is_ended",
-        "link",
-        "peer",
-        "pending",
-        "sock",
-        "to",
-        "to_client",
-    )
+    __slots__ = ("delivered_bytes", "fence", "flags", "link", "peer", "pending", "sock", "to")
     peer: "End"
-    link: "Link"
 
-    def __init__(self, sock: socket.socket, *, to_client: bool) -> None:
+    def __init__(self, sock: Socket, link: "Link") -> None:
         self.sock = sock
-        self.fd = sock.fileno()
-        self.to_client = to_client
-        self.to: socket.socket | None = None
+        self.link = link
+        self.to: Socket | None = None
+        self.fence: Fence | None = None
         self.pending: Pending | None = None
         self.delivered_bytes = 0
-        self.is_bulk = self.is_ended = self.has_more = self.is_armed = False
+        self.flags = 0
 
     def settle(self) -> None:
         """Take the short path exactly when nothing asks for care."""
         peer = self.peer
-        careful = self.is_bulk or self.is_ended or self.pending or peer.pending
+        careful = self.flags & CAREFUL or self.pending is not None or peer.pending is not None
         self.to = None if careful else peer.sock
+
+    def on_event(self, event: int) -> None:
+        """Of an end that is not relayed yet."""
+        self.link.owner.on_waiting(self, event)
+
+    @property
+    def is_upstream(self) -> bool:
+        """Whether its bytes go to the client."""
+        return self is self.link.upstream
+
+
+class Watch(End):
+    """A descriptor in the pump's table that belongs to no session: the callback gets its events.
+    Of an end it has only what tells the pump that nothing is relayed."""
+
+    __slots__ = ("_callback",)
+
+    def __init__(self, callback: Callable[[int], None]) -> None:
+        self._callback = callback
+        self.to = None
+        self.flags = 0
+
+    def on_event(self, event: int) -> None:
+        """To the callback."""
+        self._callback(event)
 
 
 class Link:
-    """A client's socket joined with its upstream's."""
+    """A client's end, and its upstream's once there is one.
 
-    __slots__ = ("client", "is_open", "on_end", "upstream")
+    Attributes:
+      last: the end that spoke last: the client's means that an answer is outstanding.
+    """
 
-    def __init__(
-        self,
-        client: socket.socket,
-        upstream: socket.socket,
-        on_end: "Callable[[Link, Ending], None]",
-    ) -> None:
-        self.client = End(client, to_client=False)
-        self.upstream = End(upstream, to_client=True)
-        self.on_end = on_end
+    __slots__ = ("client", "is_open", "last", "owner", "upstream")
+
+    def __init__(self, client: Socket, owner: Owner) -> None:
+        self.owner = owner
+        self.client = End(client, self)
+        self.upstream: End | None = None
+        self.last: End | None = None
         self.is_open = True
-        for end, peer in ((self.client, self.upstream), (self.upstream, self.client)):
-            end.peer, end.link = peer, self
-            end.settle()
+
+    @property
+    def ends(self) -> "tuple[End, End]":
+        """Client's and upstream's; only of a link that was joined."""
+        assert self.upstream is not None
+        return self.client, self.upstream
+
+    @property
+    def bytes_up(self) -> int:
+        """Taken by the upstream's socket."""
+        return self.client.delivered_bytes
+
+    @property
+    def bytes_down(self) -> int:
+        """Taken by the client's socket."""
+        return self.upstream.delivered_bytes if self.upstream is not None else 0
 
     @property
     def delivered_bytes(self) -> int:
-        """Both ways together, since the link was made."""
-        return self.client.delivered_bytes + self.upstream.delivered_bytes
+        """Both ways together, since the link was joined."""
+        return self.bytes_up + self.bytes_down
+
+    @property
+    def is_outstanding(self) -> bool:
+        """Whether the client spoke last, or bytes are on their way to it."""
+        client = self.client
+        return self.last is client or client.pending is not None

@@ -15,6 +15,11 @@ class Refusal(StrEnum):
     NO_DESCRIPTORS = "no_descriptors"
     SELF_FENCE = "self_fence"
     SHUTDOWN = "shutdown"
+    RATE_LIMIT = "rate_limit"
+    PROXY_HEADER = "proxy_header"
+    GREETING_TIMEOUT = "greeting_timeout"
+    TLS_HANDSHAKE = "tls_handshake"
+    WORKER_LOST = "worker_lost"
 
 
 class Ending(StrEnum):
@@ -25,7 +30,10 @@ class Ending(StrEnum):
     CLIENT_ERROR = "client_error"
     UPSTREAM_ERROR = "upstream_error"
     CUT = "cut"
+    DRAINED = "drained"
     SELF_FENCE = "self_fence"
     IDLE_TIMEOUT = "idle_timeout"
     BYTES_LIMIT = "bytes_limit"
     SHUTDOWN = "shutdown"
+    TLS_ERROR = "tls_error"
+    WORKER_LOST = "worker_lost"

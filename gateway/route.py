@@ -21,6 +21,14 @@ class Kind(Enum):
     RO = "ro"
 
 
+class ProxyProtocol(Enum):
+    """Whether a client's first bytes are a PROXY header (of a load balancer that is trusted)."""
+
+    OFF = "off"
+    ACCEPT = "accept"
+    REQUIRE = "require"
+
+
 def _is_address(_: Any, __: Any, value: str) -> None:
     ipaddress.ip_address(value)
 
@@ -34,12 +42,14 @@ class Upstream:
       incarnation: the verifier's own counter; another number is another process.
       host: an IP address. Anything else raises ValueError.
       port: TCP port of Bolt.
+      weight: share of RO sessions in relation to others; 1 for one that lags nothing.
     """
 
     instance: str
     incarnation: int
     host: str = attrs.field(validator=_is_address)
     port: int
+    weight: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
 
     @property
     def key(self) -> UpstreamKey:
@@ -49,11 +59,21 @@ class Upstream:
 
 @attrs.frozen
 class Route:
-    """Where clients may go in this term. No upstreams: closed, and `reason` says why."""
+    """Where clients may go in this term.
+
+    Args:
+      term: an older one than the present is refused.
+      upstreams: none: closed, new clients are held, and `reason` says why.
+      is_held: new clients wait although there are upstreams; sessions with those go on.
+      drain_until_s: monotonic seconds, of the gateway's clock. Sessions that this route does not
+        allow may go on until then, each until it is between two requests. None: they end now.
+    """
 
     term: int
     upstreams: tuple[Upstream, ...]
     reason: str
+    is_held: bool = False
+    drain_until_s: float | None = None
 
     @property
     def keys(self) -> frozenset[UpstreamKey]:
@@ -70,13 +90,20 @@ class Limits:
       hold_s: longest wait of a client for an upstream, counted from its accept.
       hold_max: clients that may wait at once.
       connect_timeout_s: longest wait for one upstream to take a connection.
+      greeting_s: longest wait for a PROXY header and for a TLS handshake.
       idle_timeout_s: a session that moved no byte for that long is ended. None: never.
       session_bytes_max: bytes of one session, both ways together. None: no limit.
+      rate_per_s, rate_burst: new clients of one address. None: no limit.
+      proxy_protocol: whether clients begin with a PROXY header.
     """
 
     connections_max: int = 1000
     hold_s: float = 30.0
     hold_max: int = 1000
     connect_timeout_s: float = 2.0
+    greeting_s: float = 5.0
     idle_timeout_s: float | None = None
     session_bytes_max: int | None = None
+    rate_per_s: float | None = None
+    rate_burst: int = 200
+    proxy_protocol: ProxyProtocol = ProxyProtocol.OFF

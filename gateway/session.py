@@ -4,13 +4,11 @@ A session belongs to one incarnation of one upstream, or to none. The rows witho
 written out: nobody comes back from them, a client that tries again is a new session.
 """
 
-import socket
 from enum import Enum
-
-import attrs
+from typing import Protocol
 
 from gateway.errors import IllegalMove
-from gateway.link import Link
+from gateway.link import End, Link, Owner, Socket
 from gateway.route import UpstreamKey
 from gateway.targets import Target
 
@@ -18,6 +16,7 @@ from gateway.targets import Target
 class State(Enum):
     """Where a client stands."""
 
+    GREETING = "greeting"
     HELD = "held"
     DIALLING = "dialling"
     UNCONFIRMED = "unconfirmed"
@@ -27,6 +26,7 @@ class State(Enum):
 
 
 MOVES: dict[State, frozenset[State]] = {
+    State.GREETING: frozenset({State.HELD, State.REFUSED}),
     State.HELD: frozenset({State.DIALLING, State.REFUSED}),
     State.DIALLING: frozenset({State.HELD, State.UNCONFIRMED, State.REFUSED}),
     State.UNCONFIRMED: frozenset({State.HELD, State.RELAYING, State.REFUSED}),
@@ -36,26 +36,56 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 
-@attrs.define(eq=False)
-class Session:
+class Secure(Protocol):
+    """TLS on one side of a session or on both: it relays instead of the pump."""
+
+    def begin(self) -> None:
+        """Relay from now on."""
+
+    def on_event(self, end: End, event: int) -> None:
+        """Of either socket."""
+
+
+class Session(Link):
     """A client's connection with what was found for it so far. Owned by the desk.
 
     Attributes:
       number: order of arrival.
-      dialled_at_s: when the dial began; from UNCONFIRMED on, when it was seen connected.
-      seen_bytes, active_at_s: what the last idle sweep saw, and when that last changed.
+      arrived_at_s: when it was accepted.
+      touched_at_s: when the dial began; from UNCONFIRMED on, when it was seen connected; from
+        RELAYING on, when a sweep last saw that bytes had moved.
+      seen_bytes: the total which that sweep saw.
+      peer: address of the client, where somebody wants to know it.
+      secure: relays in place of the pump where TLS is spoken.
     """
 
-    number: int
-    client: socket.socket
-    arrived_at_s: float
-    state: State = State.HELD
-    target: Target | None = None
-    upstream: socket.socket | None = None
-    dialled_at_s: float = 0.0
-    link: Link | None = None
-    seen_bytes: int = 0
-    active_at_s: float = 0.0
+    __slots__ = (
+        "arrived_at_s",
+        "number",
+        "peer",
+        "secure",
+        "seen_bytes",
+        "state",
+        "target",
+        "touched_at_s",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        client: Socket,
+        arrived_at_s: float,
+        owner: Owner,
+        state: State = State.HELD,
+    ) -> None:
+        super().__init__(client, owner)
+        self.number = number
+        self.arrived_at_s = self.touched_at_s = arrived_at_s
+        self.state = state
+        self.target: Target | None = None
+        self.seen_bytes = 0
+        self.peer = ""
+        self.secure: Secure | None = None
 
     @property
     def key(self) -> UpstreamKey | None:

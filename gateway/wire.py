@@ -3,11 +3,12 @@
 Nothing here blocks and nothing looks up a name.
 """
 
-import contextlib
 import errno
 import socket
 import struct
+from typing import Any
 
+from gateway.link import Socket
 from gateway.route import Upstream
 
 BACKLOG = 1024  # connections that the kernel keeps for us during one busy turn; see somaxconn
@@ -36,13 +37,13 @@ CLIENT_GAVE_UP = frozenset(
     }
 )
 _LINGER_NOTHING = struct.pack("ii", 1, 0)
-_OPTIONS = (
+_LINGER_OFF = struct.pack("ii", 0, 0)
+_KEEP_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX),
 )
 
@@ -51,22 +52,43 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _configure(sock: socket.socket) -> None:
-    for level, option, value in _OPTIONS:
+def keep(sock: Socket) -> None:
+    """Let the kernel find a dead peer, and bound what a stalled reader pins."""
+    for level, option, value in _KEEP_OPTIONS:
         sock.setsockopt(level, option, value)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket whose accepted sockets inherit our options (Linux copies them).
+def bind(host: str, port: int, *, is_shared: bool = False) -> Socket:
+    """A socket bound to the address, not listening yet.
+
+    Args:
+      is_shared: others may bind the same address (SO_REUSEPORT).
 
     Raises:
       OSError: the address cannot be bound; nothing is left open.
     """
-    sock = socket.socket(_family(host), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock = Socket(_family(host), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _configure(sock)
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep(sock)  # accepted sockets inherit all of it (Linux copies them)
         sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def listen(host: str, port: int, *, is_shared: bool = False) -> Socket:
+    """As `bind`, and listening.
+
+    Raises:
+      OSError: the address cannot be bound; nothing is left open.
+    """
+    sock = bind(host, port, is_shared=is_shared)
+    try:
         sock.listen(BACKLOG)
     except OSError:
         sock.close()
@@ -74,15 +96,33 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def dial(upstream: Upstream) -> tuple[socket.socket, bool]:
+def accept(listener: Socket) -> tuple[Socket, Any]:
+    """The next client and its address, as the kernel has it.
+
+    Raises:
+      BlockingIOError: nobody waits. OSError: see OUT_OF_DESCRIPTORS and CLIENT_GAVE_UP.
+    """
+    # the C half of socket.accept: no Python object in between
+    fd, address = listener._accept()  # type: ignore[attr-defined]
+    client = Socket(listener.family, socket.SOCK_STREAM, 0, fd)
+    client.setblocking(False)
+    return client, address
+
+
+def dial(upstream: Upstream) -> tuple[Socket, bool]:
     """Start to connect; returns the socket and whether the dial is under way.
+
+    From the start its `close()` discards what the kernel still holds for the upstream, so that
+    nothing is delivered late, not even when this process is killed; see `close_in_order`. `keep`
+    is left to the caller: a short session never needs it.
 
     Raises:
       OSError: no socket could be made (out of descriptors).
     """
-    sock = socket.socket(_family(upstream.host), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock = Socket(_family(upstream.host), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        _configure(sock)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOTHING)
         error = sock.connect_ex((upstream.host, upstream.port))
     except OSError:
         sock.close()
@@ -90,18 +130,21 @@ def dial(upstream: Upstream) -> tuple[socket.socket, bool]:
     return sock, error in DIAL_UNDER_WAY
 
 
-def is_connected(sock: socket.socket) -> bool:
-    """Whether a dial that reported an event has an upstream at its other end."""
-    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-        return False
+def close_in_order(sock: Socket) -> None:
+    """Close a dialled socket so that the kernel still delivers what it holds."""
     try:
-        # a dial to a closed local port of the ephemeral range can meet itself (simultaneous open)
-        return bool(sock.getpeername() != sock.getsockname())
-    except OSError:
-        return False
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
+    finally:
+        sock.close()
 
 
-def has_hung_up(sock: socket.socket) -> bool:
+def has_met_itself(sock: Socket, upstream: Upstream) -> bool:
+    """Whether a dial to a closed local port of the ephemeral range reached its own socket
+    (simultaneous open): it looks connected, and leads nowhere."""
+    return bool(sock.getsockname()[:2] == (upstream.host, upstream.port))
+
+
+def has_hung_up(sock: Socket) -> bool:
     """Whether a waiting client has left. One that half-closed after its request has not."""
     try:
         return not sock.recv(1, socket.MSG_PEEK)
@@ -111,8 +154,9 @@ def has_hung_up(sock: socket.socket) -> bool:
         return True
 
 
-def reset(sock: socket.socket) -> None:
+def reset(sock: Socket) -> None:
     """Close at once: the kernel discards what it still held and sends RST."""
-    with contextlib.suppress(OSError):
+    try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOTHING)
-    sock.close()
+    finally:
+        sock.close()

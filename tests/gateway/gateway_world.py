@@ -116,7 +116,7 @@ class World:
     def confirm_all(self) -> None:
         """What the verifier does: ask now, hear the answer, say so."""
         while self.asked:
-            self.desk.confirm(self.asked.pop(), self.clock.now_s)
+            self.desk.confirm(self.asked.pop().key, self.clock.now_s)
 
     def joined(self, server: Server) -> tuple[socket.socket, socket.socket]:
         """A relayed session: (client's socket, upstream's socket)."""
@@ -139,7 +139,7 @@ class World:
         return bytes(got)
 
     def close(self) -> None:
-        for pipe in self.desk.pump.pipes._free:
+        for pipe in self.desk.pump.mover.pipes._free:
             with suppress(BlockingIOError):
                 raise AssertionError(f"a pooled pipe held {os.read(pipe.read_fd, 10)!r}")
         self.desk.close()
@@ -158,7 +158,7 @@ def world(kind: Kind = Kind.RW, limits: Limits | None = None) -> Iterator[World]
         yield made
     finally:
         made.close()
-    assert made.desk.pump.pipes.open_count == 0
+    assert made.desk.pump.mover.pipes.open_count == 0
     assert descriptors() == before
     numbers = made.desk.counters()
     assert numbers.active == numbers.held == 0
@@ -188,6 +188,11 @@ def is_reset(sock: socket.socket) -> bool:
     except BlockingIOError:
         return False
     return False
+
+
+def has_ended(sock: socket.socket) -> bool:
+    """Whether the peer ended the connection, in order or by a reset."""
+    return try_recv(sock) == b""
 
 
 def reset(sock: socket.socket) -> None:

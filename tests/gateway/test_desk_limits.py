@@ -10,10 +10,11 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
-from gateway_world import closed_port, is_reset, try_recv, world
+from gateway_world import closed_port, has_ended, try_recv, world
 
-from gateway import wire
+from gateway import floor, wire
 from gateway.errors import IllegalMove
+from gateway.link import BULK
 from gateway.pump import Pump
 from gateway.reasons import Ending, Refusal
 from gateway.route import Limits, Upstream
@@ -32,7 +33,7 @@ def test_no_byte_after_the_deadline() -> None:
         upstream.send(b"too late")
         w.clock.now_s += 10
         w.until(lambda: w.desk.counters().active == 0)
-        assert is_reset(client)
+        assert has_ended(client)
         assert w.desk.counters().bytes_down == 0
         assert w.desk.counters().ended == {Ending.SELF_FENCE: 1}
 
@@ -48,7 +49,7 @@ def test_the_deadline_is_checked_within_a_batch() -> None:
         upstream.send(b"too late")
         w.clock.now_s += 10
         w.desk.pump.step(0.1)  # past the check of the desk
-        assert is_reset(client)
+        assert has_ended(client)
         assert w.desk.counters().bytes_down == 0
 
 
@@ -100,7 +101,7 @@ def test_a_late_renewal_does_not_revive() -> None:
         client, _ = w.joined(server)
         w.clock.now_s += 11
         w.desk.serve_until(w.clock.now_s + 10)
-        assert is_reset(client)
+        assert has_ended(client)
 
 
 def test_an_unconfirmed_session_is_not_released_past_the_deadline() -> None:
@@ -134,7 +135,7 @@ def test_idle_timeout_sees_activity() -> None:
                 speaking.send(b"!")
                 w.receive(hearing, 1)
             w.pass_time(1)
-        assert is_reset(idle)
+        assert has_ended(idle)
         assert w.desk.counters().active == 2
         assert w.desk.counters().ended == {Ending.IDLE_TIMEOUT: 1}
 
@@ -211,11 +212,11 @@ class _Aborting:
         self._listener = listener
         self._code = code
 
-    def accept(self) -> tuple[socket.socket, object]:
+    def _accept(self) -> tuple[int, object]:
         if self._code:
             code, self._code = self._code, 0
             raise OSError(code, os.strerror(code))
-        return self._listener.accept()
+        return self._listener._accept()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._listener, name)
@@ -240,9 +241,9 @@ def test_sockets_have_their_options() -> None:
         server = w.server()
         w.route(1, server.upstream())
         w.joined(server)
-        (session,) = w.desk._relaying.values()
-        assert session.upstream is not None
-        for sock in (session.client, session.upstream):
+        (session,) = w.desk.floor.sessions
+        w.pass_time(floor.KEEP_AFTER_S + 0.1)
+        for sock in (end.sock for end in session.ends):
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
             timeout_ms = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
@@ -251,10 +252,10 @@ def test_sockets_have_their_options() -> None:
 
 def test_every_move_is_in_the_table() -> None:
     """Each pair of states is legal by a row or raises, and a refused move changes nothing."""
-    with socket.socket() as sock:
+    with world() as w, socket.socket() as sock:
         for before in State:
             for after in State:
-                session = Session(0, sock, 0.0, state=before)
+                session = Session(0, sock, 0.0, w.desk, state=before)
                 if after in MOVES[before]:
                     session.move(after)
                     assert session.state is after
@@ -312,16 +313,16 @@ def test_bulk_that_meets_the_fence_leaves_no_bytes_in_a_pipe() -> None:
         w.route(1, server.upstream())
         w.desk.serve_until(w.clock.now_s + 10)
         client, upstream = w.joined(server)
-        link = next(iter(w.desk._relaying.values())).link
-        assert link is not None
-        while not link.upstream.is_bulk:
+        (link,) = w.desk.floor.sessions
+        end = link.ends[1]
+        while not end.flags & BULK:
             with suppress(BlockingIOError):
                 upstream.send(bytes(1 << 20))
             w.desk.step(0)
         while w.desk.step(0.005) or w.desk.pump.has_unfinished or link.client.pending:
             try_recv(client, 1 << 20)
-        link.upstream.is_bulk = True
-        link.upstream.settle()
+        end.flags |= BULK
+        end.settle()
         upstream.send(b"filled before, due after")
         w.clock.now_s += 10
         w.desk.pump.step(0.1)
@@ -335,7 +336,7 @@ def _ignore_event(act: Callable[[int], None], me: int, _event: int) -> None:
 def test_a_number_with_a_new_owner_gets_no_old_event() -> None:
     """An event of a descriptor that was closed earlier in the batch does not reach the socket
     that has its number now."""
-    pump = Pump(clock=lambda: 0.0, on_fence=lambda: None)
+    pump = Pump(clock=lambda: 0.0)
     pairs = [socket.socketpair() for _ in range(2)]
     opened: list[socket.socket] = []
     called: list[str] = []

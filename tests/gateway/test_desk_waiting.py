@@ -121,8 +121,8 @@ def test_an_older_answer_does_not_release() -> None:
         client = w.client()
         client.send(b"early")
         w.until(lambda: server.poll() and w.asked)
-        w.desk.confirm(server.upstream(), asked_at_s)
-        w.desk.confirm(server.upstream(incarnation=2), w.clock.now_s)
+        w.desk.confirm(server.upstream().key, asked_at_s)
+        w.desk.confirm(server.upstream(incarnation=2).key, w.clock.now_s)
         w.settle()
         assert try_recv(server.accepted[0]) is None
         w.confirm_all()

@@ -10,7 +10,7 @@ from gateway_world import World, reset, try_recv, world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import pipes, pump
+from gateway import mover, pipes
 from gateway.reasons import Ending
 from gateway.route import Kind
 
@@ -97,7 +97,7 @@ def test_bulk_is_whole(direction: str) -> None:
             assert data != b""
         assert got == sent == size
         assert digest.digest() == hashlib.sha256(chunk * 64).digest()
-        assert w.desk.pump.pipes.open_count >= 1, "the flow never used a pipe"
+        assert w.desk.pump.mover.pipes.open_count >= 1, "the flow never used a pipe"
 
 
 @pytest.mark.parametrize("first", ["client", "upstream"])
@@ -153,7 +153,7 @@ def test_a_reader_that_never_reads_bounds_memory() -> None:
         else:
             raise AssertionError(f"no end of it: {sent} bytes")
         assert sent < 100 << 20  # the kernel's buffers of two connections
-        assert w.desk.pump.pipes.open_count <= 2
+        assert w.desk.pump.mover.pipes.open_count <= 2
         assert w.desk.step(0) == 0  # blocked is quiet: no spinning
         other, its_upstream = w.joined(server)
         other.send(b"me too")
@@ -179,9 +179,8 @@ def test_idle_sessions_own_nothing() -> None:
                 got += try_recv(upstream) or b""
             assert bytes(got) == flow
         w.settle(3)
-        assert w.desk.pump.pipes.open_count <= 2
-        links = [s.link for s in w.desk._relaying.values() if s.link]
-        assert all(end.pending is None for ln in links for end in (ln.client, ln.upstream))
+        assert w.desk.pump.mover.pipes.open_count <= 2
+        assert all(end.pending is None for s in w.desk.floor.sessions for end in s.ends)
 
 
 @pytest.mark.parametrize("side", ["client", "upstream"])
@@ -215,7 +214,7 @@ def test_without_pipes_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
         server = w.server()
         w.route(1, server.upstream())
         client, upstream = w.joined(server)
-        monkeypatch.setattr(w.desk.pump.pipes, "maybe_take", lambda: None)
+        monkeypatch.setattr(w.desk.pump.mover.pipes, "maybe_take", lambda: None)
         _run(w, Flow(client, upstream, 3 << 20, 1), Flow(upstream, client, 1 << 20, 2))
 
 
@@ -232,7 +231,7 @@ def test_one_turn_is_bounded() -> None:
                 break
         w.desk.step(0.1)
         moved = w.desk.counters().bytes_up
-        bound = pump.READ_BYTES + pump.TURN_ROUNDS * (pump.READ_BYTES + pipes.PIPE_BYTES)
+        bound = mover.READ_BYTES + mover.TURN_ROUNDS * (mover.READ_BYTES + pipes.PIPE_BYTES)
         assert 0 < moved <= bound
         assert try_recv(upstream)
 

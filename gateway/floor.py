@@ -1,0 +1,143 @@
+"""The sessions that are being relayed: cut, drained, swept for idleness, and counted at their end.
+
+Promise: a cut has ended every session when it returns; a drain ends a session between two of its
+requests, or at the deadline. What a newcomer gets wrong: bytes are what tells activity. Sweeps
+compare totals, so that a message pays for none of this.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection
+
+from gateway import wire
+from gateway.counters import Tally
+from gateway.link import Link
+from gateway.pump import Pump
+from gateway.reasons import Ending
+from gateway.session import Session, State
+
+IDLE_SWEEPS = 10  # in one idle timeout: a session may outlive it by a tenth
+QUIET_S = 0.02  # nothing moved for so long after an answer: the session is between two requests
+KEEP_AFTER_S = 1.0  # a session this old has its upstream's socket watched by the kernel
+
+
+class Floor:
+    """Owned by the desk.
+
+    Args:
+      clock: monotonic seconds.
+      idle_timeout_s: see Limits.
+      on_broken: told about a session whose upstream ended it.
+    """
+
+    def __init__(
+        self,
+        pump: Pump,
+        tally: Tally,
+        clock: Callable[[], float],
+        idle_timeout_s: float | None,
+        on_broken: Callable[[Session], None],
+        on_over: Callable[[Session, Ending], None] | None,
+    ) -> None:
+        self._pump, self._tally, self._clock = pump, tally, clock
+        self._idle_timeout_s, self._on_broken, self._on_over = idle_timeout_s, on_broken, on_over
+        self.sessions: set[Session] = set()
+        self._young: deque[Session] = deque()
+        self._sweep_at_s = 0.0
+        self._drain_until_s = 0.0
+        self._draining: dict[Session, tuple[int, float]] = {}  # bytes seen, and when they changed
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether a session of an older route still goes on."""
+        return bool(self._draining)
+
+    @property
+    def bytes_both_ways(self) -> tuple[int, int]:
+        """Of the sessions that run now: up, down."""
+        up = sum(session.bytes_up for session in self.sessions)
+        return up, sum(session.bytes_down for session in self.sessions)
+
+    def begin(self, session: Session) -> None:
+        """Relay it from now on."""
+        session.move(State.RELAYING)
+        self.sessions.add(session)
+        now_s = self._clock()
+        session.touched_at_s = now_s
+        self._tally.waits_s.add(now_s - session.arrived_at_s)
+        self._young.append(session)
+        if session.secure is not None:
+            session.secure.begin()
+        else:
+            self._pump.join(session)
+
+    def cut(self, sessions: Collection[Session], reason: Ending) -> int:
+        """End these now; returns how many there were."""
+        links: list[Link] = list(sessions)
+        self._pump.cut(links, reason)
+        if reason in (Ending.CUT, Ending.DRAINED):
+            self._tally.cut += len(links)
+        return len(links)
+
+    def drain(self, sessions: Collection[Session], until_s: float) -> None:
+        """End each of these between two requests, the rest at `until_s`. Replaces an earlier
+        drain: whoever is not named any more goes on."""
+        now_s = self._clock()
+        self._drain_until_s = until_s
+        self._draining = {s: (s.delivered_bytes, now_s) for s in sessions}
+        self._go_on_draining(now_s)
+
+    def tick(self, now_s: float) -> None:
+        """Do what time has made due."""
+        while self._young and now_s >= self._young[0].touched_at_s + KEEP_AFTER_S:
+            session = self._young.popleft()
+            if session.is_open and session.upstream is not None:
+                wire.keep(session.upstream.sock)
+        if self._draining:
+            self._go_on_draining(now_s)
+        self._sweep(now_s)
+
+    def _go_on_draining(self, now_s: float) -> None:
+        if now_s >= self._drain_until_s:
+            rest, self._draining = self._draining, {}
+            self.cut(rest.keys(), Ending.CUT)
+            return
+        quiet = []
+        for session, (seen_bytes, since_s) in self._draining.items():
+            delivered_bytes = session.delivered_bytes
+            if delivered_bytes != seen_bytes:
+                self._draining[session] = (delivered_bytes, now_s)
+            elif now_s >= since_s + QUIET_S and not session.is_outstanding:
+                quiet.append(session)
+        self.cut(quiet, Ending.DRAINED)
+
+    def _sweep(self, now_s: float) -> None:
+        timeout_s = self._idle_timeout_s
+        if timeout_s is None or now_s < self._sweep_at_s:
+            return
+        self._sweep_at_s = now_s + timeout_s / IDLE_SWEEPS
+        idle = []
+        for session in self.sessions:
+            if session.delivered_bytes != session.seen_bytes:
+                session.seen_bytes = session.delivered_bytes
+                session.touched_at_s = now_s
+            elif now_s >= session.touched_at_s + timeout_s:
+                idle.append(session)
+        self.cut(idle, Ending.IDLE_TIMEOUT)
+
+    def over(self, session: Session, reason: Ending) -> None:
+        """Both sockets of a session are closed."""
+        assert session.target is not None
+        session.move(State.ENDED)
+        self.sessions.discard(session)
+        self._draining.pop(session, None)
+        session.target.sessions -= 1
+        tally = self._tally
+        tally.ended[reason] += 1
+        tally.bytes_up += session.bytes_up
+        tally.bytes_down += session.bytes_down
+        tally.durations_s.add(self._clock() - session.arrived_at_s)
+        if self._on_over is not None:
+            self._on_over(session, reason)
+        if reason in (Ending.UPSTREAM_CLOSED, Ending.UPSTREAM_ERROR):
+            # a process that dies closes all its sessions long before the next probe of it
+            self._on_broken(session)

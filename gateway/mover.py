@@ -1,0 +1,287 @@
+"""The careful half of relaying: bulk through pipes, blocked writers, half-closes, and the ends.
+
+Promise: what one end sent arrives at the other in order and whole, or both ends are reset; memory
+is bounded by one read or one pipe for each direction; no byte goes to a client at or after its
+gateway's fence. The pump comes here with everything that one recv and one send do not settle.
+
+What a newcomer gets wrong: any call here may end the link. Look at `is_open` after, never before.
+"""
+
+import os
+import select
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable
+
+from gateway.link import ARMED, BULK, ENDED, METERED, MORE, End, Link, Pending
+from gateway.pipes import PIPE_BYTES, Pipe, PipePool
+from gateway.reasons import Ending
+
+READ_BYTES = 65536  # of one recv; a full one means a bulk flow
+BULK_BYTES_MIN = 16384  # a pipe that moved less in its turn goes back to recv and send
+TURN_ROUNDS = 4  # reads of one end before others have their turn (1 MiB when spliced)
+OUT, ERR = select.EPOLLOUT, select.EPOLLERR
+READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP
+DRY, OVER = 0, -1  # no byte was read: not now, or never again
+SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
+
+
+class Mover:
+    """Owned by one pump.
+
+    Args:
+      clock: monotonic seconds, compared with the fences.
+      arm: asks for EPOLLOUT of a descriptor, besides what is watched for already.
+      reset: ends a link now (the pump's `reset`).
+      finish: closes both sockets of a link in order (the pump's `finish`).
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        arm: Callable[[End], None],
+        reset: Callable[[Link, Ending], None],
+        finish: Callable[[Link, Ending], None],
+    ) -> None:
+        self._clock, self._arm, self._reset, self._finish = clock, arm, reset, finish
+        self.unfinished: deque[End] = deque()
+        self.pipes = PipePool()
+
+    # ---------------------------------------------------------------- what the pump hands over
+
+    def resume(self) -> None:
+        """Go on with those whose turn was over: their edge is spent."""
+        for _ in range(len(self.unfinished)):
+            end = self.unfinished.popleft()
+            if end.link.is_open and end.flags & MORE:
+                self.pull(end)
+
+    def on_event(self, end: End, event: int) -> None:
+        """Any event of a joined end."""
+        if event & ERR:
+            self.fail(end)
+            return
+        if event & OUT and end.pending is not None:
+            self._flush(end, end.pending)
+        if event & READABLE and end.link.is_open and not end.flags & ENDED:
+            self.pull(end)
+
+    def pull(self, end: End) -> None:
+        """Move what end has received until it is dry, blocked, over, or had its turn."""
+        if end.peer.pending is not None:
+            end.flags |= MORE  # _flush comes back to it
+            return
+        end.flags &= ~MORE
+        if end.flags & ENDED:
+            return
+        if end.flags & BULK:
+            self._splice(end)
+        else:
+            self._copy(end)
+
+    def block(self, end: End, pending: Pending) -> None:
+        """End's peer takes no more: keep the rest, and wait for EPOLLOUT."""
+        peer = end.peer
+        peer.pending = pending
+        end.flags |= MORE
+        end.to = peer.to = None
+        if not peer.flags & ARMED:
+            peer.flags |= ARMED
+            self._arm(peer)  # edge-triggered: reports at once if it is writable by now
+
+    def fail(self, end: End) -> None:
+        """End's socket broke."""
+        reason = Ending.UPSTREAM_ERROR if end.is_upstream else Ending.CLIENT_ERROR
+        self._reset(end.link, reason)
+
+    # ---------------------------------------------------------------- reading
+
+    def _copy(self, end: End) -> None:
+        for _ in range(TURN_ROUNDS):
+            data = self._recv(end)
+            if data is None or not self._send(end, data):
+                return
+            if len(data) == READ_BYTES:
+                end.flags |= BULK
+                end.settle()
+                break
+        self._turn_over(end)
+
+    def _recv(self, end: End) -> bytes | None:
+        """None when nothing is there: dry, ended, or failed, and that is dealt with."""
+        try:
+            data = end.sock.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            self.fail(end)
+            return None
+        if data:
+            return data
+        self._ended(end)
+        return None
+
+    def _send(self, end: End, data: bytes) -> bool:
+        """Whether all of it went to end's peer and the link lives on."""
+        if self._is_fenced(end):
+            return False
+        try:
+            sent_bytes = end.peer.sock.send(data)
+        except BlockingIOError:
+            sent_bytes = 0
+        except OSError:
+            self.fail(end.peer)
+            return False
+        if not self._delivered(end, sent_bytes):
+            return False
+        if sent_bytes < len(data):
+            self.block(end, Pending(memoryview(data)[sent_bytes:], None, 0))
+            return False
+        return True
+
+    def _is_fenced(self, end: End) -> bool:
+        """Whether the fence was due; then the link is over."""
+        fence = end.fence
+        if fence is None or self._clock() < fence.at_s:
+            return False
+        fence.on_due()
+        return True
+
+    def _splice(self, end: End) -> None:
+        pipe = self.pipes.maybe_take()
+        if pipe is None:
+            self._leave_bulk(end)
+            self._turn_over(end)
+            return
+        moved_bytes = 0
+        for _ in range(TURN_ROUNDS):
+            filled_bytes = self._fill(end, pipe)
+            if filled_bytes <= 0:
+                if filled_bytes == DRY and moved_bytes < BULK_BYTES_MIN:
+                    self._leave_bulk(end)
+                return
+            moved_bytes += filled_bytes
+            if not self._drain(end, pipe, filled_bytes):
+                return
+        self.pipes.give(pipe)
+        self._turn_over(end)
+
+    def _fill(self, end: End, pipe: Pipe) -> int:
+        """Bytes that went into the empty pipe; DRY or OVER when none (the pipe is given back)."""
+        try:
+            filled_bytes = os.splice(end.sock.fileno(), pipe.write_fd, PIPE_BYTES, flags=SPLICE)
+        except BlockingIOError:
+            self.pipes.give(pipe)
+            return DRY
+        except OSError:
+            self.pipes.give(pipe)
+            self.fail(end)
+            return OVER
+        if filled_bytes == 0:
+            self.pipes.give(pipe)
+            self._ended(end)
+            return OVER
+        return filled_bytes
+
+    def _drain(self, end: End, pipe: Pipe, left_bytes: int) -> bool:
+        """Whether the pipe is empty again and still ours."""
+        pending = Pending(None, pipe, left_bytes)
+        if self._write(end.peer, pending):
+            return True
+        if end.link.is_open:
+            self.block(end, pending)
+        else:
+            self.pipes.drop(pipe)  # bytes of a dead link must not meet another
+        return False
+
+    def _leave_bulk(self, end: End) -> None:
+        end.flags &= ~BULK
+        end.settle()
+
+    def _turn_over(self, end: End) -> None:
+        end.flags |= MORE
+        self.unfinished.append(end)
+
+    # ---------------------------------------------------------------- writing
+
+    def _flush(self, end: End, pending: Pending) -> None:
+        """Write what is pending towards end; when all went, read on at its peer."""
+        if not self._write(end, pending):
+            return
+        end.pending = None
+        if pending.pipe is not None:
+            self.pipes.give(pending.pipe)
+        end.settle()
+        end.peer.settle()
+        if end.peer.flags & MORE:
+            self.pull(end.peer)
+
+    def _write(self, end: End, pending: Pending) -> bool:
+        """Whether all of it went. False: end is blocked, or the link is over (look at it)."""
+        source = end.peer
+        try:
+            while pending.data or pending.left_bytes:
+                if self._is_fenced(source):
+                    return False
+                if not self._delivered(source, self._write_some(end, pending)):
+                    return False
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.fail(end)
+            return False
+        return True
+
+    def _write_some(self, end: End, pending: Pending) -> int:
+        if pending.data is not None:
+            sent_bytes = end.sock.send(pending.data)
+            pending.data = pending.data[sent_bytes:]
+            return sent_bytes
+        assert pending.pipe is not None
+        pipe_fd, left_bytes = pending.pipe.read_fd, pending.left_bytes
+        sent_bytes = os.splice(pipe_fd, end.sock.fileno(), left_bytes, flags=SPLICE)
+        pending.left_bytes -= sent_bytes
+        return sent_bytes
+
+    def _delivered(self, end: End, sent_bytes: int) -> bool:
+        """Count; False when the link has had all that it may have, and is over."""
+        link = end.link
+        end.delivered_bytes += sent_bytes
+        link.last = end
+        if not end.flags & METERED:
+            return True
+        if link.delivered_bytes <= (link.owner.session_bytes_max or sys.maxsize):
+            return True
+        self._reset(link, Ending.BYTES_LIMIT)
+        return False
+
+    # ---------------------------------------------------------------- the end of a direction
+
+    def _ended(self, end: End) -> None:
+        """End will send no more and all it sent was passed on: pass that on, too."""
+        if end.flags & ENDED:
+            return
+        end.flags |= ENDED
+        end.to = None
+        if end.peer.flags & ENDED:
+            # the other side ended first, and had the answer it waited for
+            first = Ending.CLIENT_CLOSED if end.is_upstream else Ending.UPSTREAM_CLOSED
+            self._finish(end.link, first)
+            return
+        try:
+            end.peer.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.fail(end.peer)
+
+    def drop_pending(self, end: End) -> None:
+        """Forget what was to be written to end."""
+        if end.pending is not None and end.pending.pipe is not None:
+            self.pipes.drop(end.pending.pipe)
+        end.pending = None
+
+    def close(self) -> None:
+        """Close the pipes. Links must be gone by now."""
+        self.unfinished.clear()
+        self.pipes.close()
