@@ -202,6 +202,7 @@ RULES: tuple[Rule, ...] = (
         (
             g.main_answers_as_main,
             g.mode_is_sync,
+            g.subject_stays,
             g.subject_is_ours,
             g.no_reset_is_open,
             g.token_is_withdrawn,

@@ -104,7 +104,7 @@ def roles_are_settled(s: Situation) -> Fact:
 
 
 def subject_stays(s: Situation) -> Fact:
-    """The candidate's own pod is not being deleted."""
+    """The subject's own pod is not being deleted."""
     leaves = s.subject is not None and f.is_leaving(s.view, s.subject)
     return Fact(not leaves, "its pod is being deleted" if leaves else "stays", True)
 

@@ -195,6 +195,16 @@ def test_writes_stop_waiting_for_a_sync_replica_before_it_stops() -> None:
     assert B in shrunk.payload.lagging
 
 
+def test_a_replica_that_was_let_go_does_not_join_again_before_it_stopped() -> None:
+    """The marker that carried it is still there, and must not undo what was just decided."""
+    assert SYNC.answer is not None
+    carried = ((B, SYNC.answer.incarnation),)
+    main = evolve(MAIN, marker=Marker(Term(3), NOW_S - 2, NOW_S - 1, (NAME_B,), carried))
+    staying, leaving = (evolve(i, token_written=0) for i in (SYNC, LEAVING_SYNC))
+    assert decided(DEGRADED, view(main, staying, OTHER)) == "sync_joined"
+    assert decided(DEGRADED, view(main, leaving, OTHER)) == "renewal_started"
+
+
 def test_a_leaving_replica_is_not_made_synchronous() -> None:
     """Its turn comes when its new pod has caught up."""
     rows = (row(NAME_B, B, Mode.ASYNC),)
