@@ -33,6 +33,7 @@ BAD_ADDRESS = (
     "delimited by a single colon. The address must be valid and the port must be an integer."
 )
 NOT_IN_SYNC = "replica is not reachable or not in sync with the main"
+CONNECTION_BROKE = "RPC communication error"
 CHECK = "Check the status of the replicas using 'SHOW REPLICAS' query."
 UNKNOWN_MESSAGE = (
     "Something went wrong while executing the query! Check the server logs for more details."
