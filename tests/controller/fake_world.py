@@ -45,6 +45,8 @@ class FakeInstance:
     is_up: bool = True
     is_hung: bool = False
     restarts: int = 0
+    pods: int = 1
+    is_deleting: bool = False
     incarnation: Incarnation = Incarnation(0)
     nodes: int = 0
     lost_replies: int = 0
@@ -102,15 +104,28 @@ class World:
         self.note(f"restarted {name}")
         self.stir()
 
+    def delete(self, name: str) -> None:
+        """The pod gets its deletionTimestamp; its process goes on while the preStop hook waits."""
+        self.instances[Instance(name)].is_deleting = True
+        self.note(f"deleting {name}")
+        self.stir()
+
+    def replace(self, name: str) -> None:
+        """The hook has returned: the process ends, a new pod of the same name starts."""
+        self.kill(name)
+        i = self.instances[Instance(name)]
+        i.pods, i.is_deleting = i.pods + 1, False
+        self.restart(name)
+
     def pods(self) -> tuple[PodFacts, ...]:
         """What the API server says."""
         return tuple(
             PodFacts(
                 i.name,
-                f"uid-{i.name}",
+                f"uid-{i.name}-{i.pods}",
                 i.ip,
                 i.is_up,
-                False,
+                i.is_deleting,
                 Container.RUNNING if i.is_up else Container.TERMINATED,
                 i.restarts,
             )
