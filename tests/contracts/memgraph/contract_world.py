@@ -111,12 +111,16 @@ class Server:
     async def start(self, **flags: str) -> Self:
         """Running and answering afterwards. Raises AssertionError when it ends instead."""
         self.spawn(**flags)
-        with trio.fail_after(DEADLINE_S):
+        await self.wait_open()
+        return self
+
+    async def wait_open(self, *, within_s: float = DEADLINE_S) -> None:
+        """Bolt is open. Raises AssertionError when the process ends instead."""
+        with trio.fail_after(within_s):
             while not await self._is_open():
                 if self.process is not None and self.process.poll() is not None:
                     raise AssertionError(f"{self.name} ended: {self.output}")
                 await trio.sleep(POLL_S)
-        return self
 
     async def _is_open(self) -> bool:
         try:
@@ -147,6 +151,15 @@ class Server:
             while (code := self.process.poll()) is None:
                 await trio.sleep(POLL_S)
         await self.hang_up()
+        return code
+
+    async def wait_refused_start(self) -> int:
+        """The exit code of a start that must fail. Raises AssertionError when Bolt opens."""
+        assert self.process is not None
+        with trio.fail_after(DEADLINE_S):
+            while (code := self.process.poll()) is None:
+                assert not await self._is_open(), f"{self.name} has started"
+                await trio.sleep(POLL_S)
         return code
 
     async def kill(self) -> None:
