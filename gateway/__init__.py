@@ -5,15 +5,23 @@ the gateway turned away is counted with its reason. It never asks Kubernetes or 
 who may be reached, and whether that is still verified, is told to it. Imports trio, attrs and the
 standard library only.
 
-Rooms: `gateway` (the interface, the only one that knows trio) drives `desk` (who goes where),
-which drives `pump` (bytes). A relay process of its own would take `desk` and `pump` along.
+Rooms: `desk` (who goes where) and `floor` (who is there) drive `pump` (bytes). Whoever owns the
+loop drives the desks: `gateway` in a trio task, `worker` in a process of its own, which `workers`
+starts, tells and restarts, by `messages`. Only `gateway` and `workers` know trio: a worker imports
+neither, so that it stays small.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from gateway.counters import Counters
-from gateway.errors import GatewayError, StaleRoute
-from gateway.gateway import Gateway
+from gateway.errors import GatewayError, Malformed, StaleRoute
 from gateway.reasons import Ending, Refusal
-from gateway.route import Kind, Limits, Route, Upstream
+from gateway.route import Kind, Limits, ProxyProtocol, Route, Upstream
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway
+    from gateway.workers import Workers
 
 __all__ = [
     "Counters",
@@ -22,8 +30,18 @@ __all__ = [
     "GatewayError",
     "Kind",
     "Limits",
+    "Malformed",
+    "ProxyProtocol",
     "Refusal",
     "Route",
     "StaleRoute",
     "Upstream",
+    "Workers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the two that need trio when somebody asks for them."""
+    if name in ("Gateway", "Workers"):
+        return getattr(importlib.import_module(f"gateway.{name.lower()}"), name)
+    raise AttributeError(f"module 'gateway' has no attribute {name!r}")

@@ -12,3 +12,7 @@ class StaleRoute(GatewayError):
 
 class IllegalMove(GatewayError):
     """A session made a move that the table does not have: a bug of ours, never caught."""
+
+
+class Malformed(GatewayError):
+    """Bytes that are no message of the protocol. The caller ends whoever sent them."""
