@@ -1,0 +1,78 @@
+"""Where explorations begin, made by the product's own `evolve` from the product's own events."""
+
+import mc_normal as n
+from mc_brain import Brain
+from mc_canon import canonical
+from mc_world import (
+    MAIN,
+    NOBODY,
+    READY,
+    STRICT,
+    SYNC_ASYNC,
+    Budget,
+    Gate,
+    Memgraph,
+    Row,
+    State,
+)
+
+from statemachine import events as e
+from statemachine.cluster import Cluster
+from statemachine.events import Event, Payload
+from statemachine.evolve import evolve
+from statemachine.ids import Instance, Mode, Phase
+
+BO, OP, DE = Phase.BOOTSTRAP, Phase.OPERATIONAL, Phase.DEGRADED
+
+
+def _history(instances: int, eligible: int) -> list[tuple[Payload, Phase]]:
+    names = n.NAMES[:instances]
+    steps: list[tuple[Payload, Phase]] = [
+        (e.LeaderElected("first"), BO),
+        (e.MainAppointed(names[0], "storage-0"), DE),
+        (e.MainPromoted(names[0], frozenset(), "none"), DE),
+    ]
+    for i, name in enumerate(names[1:], 1):
+        mode = Mode.STRICT_SYNC if i < eligible else Mode.ASYNC
+        opened = e.RegistrationOpened(n.name_of(i, i), name, mode, f"{name}.svc:10000", "uid/1")
+        steps.append((opened, DE))
+    for i, name in enumerate(names[1:eligible], 1):
+        steps.append((e.SyncJoined(name, n.name_of(i, i)), OP))
+    return steps
+
+
+def cluster(instances: int, eligible: int) -> Cluster:
+    """OPERATIONAL: instance 0 is main, the other eligible ones are in the sync set."""
+    made = Cluster()
+    for payload, dest in _history(instances, eligible):
+        made = evolve(made, Event(payload, made.phase, dest, ""))
+    return n.normal_cluster(made)
+
+
+def operational(brain: Brain, budget: Budget) -> State:
+    """A cluster that has worked for a while; its leader was just lost, its gateways serve."""
+    head = brain.clusters.of(cluster(brain.instances, brain.eligible))
+    rows = tuple(
+        Row(i, i, STRICT if i < brain.eligible else SYNC_ASYNC, READY)
+        for i in range(1, brain.instances)
+    )
+    replicas = tuple(Memgraph(follows=0) for _ in range(1, brain.instances))
+    gate = Gate(inst=0, proc=1)
+    state = State(
+        head=brain.deposed(head),
+        view=NOBODY,
+        insts=(Memgraph(role=MAIN, rows=rows), *replicas),
+        gates=(gate, gate),
+        msgs=(),
+        blind=0,
+        split=0,
+        budget=budget,
+        book=(),
+        holed=(),
+    )
+    return canonical(brain, state)
+
+
+def name(index: int) -> Instance:
+    """Of an instance, by number."""
+    return n.NAMES[index]

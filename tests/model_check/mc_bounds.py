@@ -1,0 +1,63 @@
+"""How large a world is explored: named runs, each with its own faults."""
+
+from attrs import frozen
+from mc_world import Budget
+
+
+@frozen
+class Run:
+    """One exploration. `eligible` of `instances` may become main."""
+
+    name: str
+    budget: Budget
+    instances: int = 2
+    eligible: int = 2
+    late_replies: bool = False
+
+
+def _one(name: str, instances: int = 2, eligible: int = 2, **faults: int) -> Run:
+    return Run(name, Budget(**{"crash": 0, **faults}), instances, eligible)
+
+
+SMALL: tuple[Run, ...] = (
+    _one("an instance dies", crash=1),
+    _one("an instance dies, the leader is deposed", crash=1, depose=1),
+    _one("an instance dies, and comes back as a writable MAIN", crash=1, guard=1),
+    _one("an instance dies while the instances lose each other", crash=1, split=1),
+    _one("the leader cannot reach an instance", blind=1),
+    _one("a gateway is cut off", mute=1),
+    _one("a command takes long, its answer may be lost", slow=1),
+    _one("finalize is lost, and the leader cannot reach an instance", hole=1, blind=1),
+)
+
+MEDIUM: tuple[Run, ...] = (
+    *SMALL,
+    _one("two instances die", crash=2),
+    _one("a disk is lost", crash=1, disk=1),
+    _one("an instance dies, the leader cannot reach one", crash=1, blind=1),
+    _one("an instance dies, a gateway is cut off", crash=1, mute=1),
+    _one("an instance dies, a command takes long", crash=1, slow=1),
+    _one("a command takes long, the leader is deposed", slow=1, depose=1),
+    _one("finalize is lost between an outage and a partition", hole=1, blind=1, split=1),
+    _one("an instance dies, with a reader", 3, 2, crash=1),
+)
+
+LARGE: tuple[Run, ...] = (
+    *MEDIUM,
+    _one("two instances die, the leader is deposed", crash=2, depose=1),
+    _one("two instances die, one disk is lost", crash=2, disk=1),
+    _one("two commands take long, one lands twice", slow=2, double=1),
+    _one("an instance dies, two commands take long", crash=1, slow=2),
+    _one(
+        "an instance dies, a command takes long, the leader is deposed",
+        2,
+        2,
+        crash=1,
+        slow=1,
+        depose=1,
+    ),
+    _one("an instance dies, with two sync replicas", 3, 3, crash=1),
+    _one("two instances die, with a reader", 3, 2, crash=2),
+)
+
+BOUNDS: dict[str, tuple[Run, ...]] = {"small": SMALL, "medium": MEDIUM, "large": LARGE}

@@ -1,0 +1,40 @@
+"""The exhaustive check of the small worlds, and that it finds what it is there to find."""
+
+import pytest
+from mc_begin import operational
+from mc_bounds import SMALL, Run
+from mc_brain import Brain
+from mc_explore import Exploration
+from mc_main import explored
+from mc_steps import World
+from mc_story import story
+from mc_world import Budget
+
+from statemachine import facts
+
+SECONDS_MAX = 60.0
+QUICK = tuple(run for run in SMALL if run.budget.split == run.budget.depose == 0)
+
+
+@pytest.mark.parametrize("run", QUICK, ids=lambda run: run.name)
+def test_no_state_of_the_small_worlds_breaks_a_safety_rule(run: Run) -> None:
+    """Every state that this many faults can lead to was seen, and none breaks a rule."""
+    found = explored(run, SECONDS_MAX)
+    assert found.violation == "", "\n".join(story(found.world.brain, found.trace()))
+    assert found.is_exhausted
+
+
+def test_promoting_before_the_gateways_have_cut_loses_a_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S4: when nobody waits for the gateways, one that has not cut yet gets a write acknowledged
+    that another copy does not have; the search finds it, and tells it from the beginning."""
+    monkeypatch.setattr(facts, "unfenced_gateways", lambda cluster, view: ())
+    brain = Brain(eligible=2, instances=2)
+    found = Exploration(World(brain))
+    begin = operational(brain, Budget(writes=2, crash=1))
+    found.run(begin, states_max=100_000, seconds_max=SECONDS_MAX)
+    assert "acknowledged write 1" in found.violation
+    lines = story(brain, found.trace())
+    assert "becomes leader" in lines[0]
+    assert "a client writes" in lines[-1]
