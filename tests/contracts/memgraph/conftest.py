@@ -6,6 +6,7 @@ that this machine lacks by mistake.
 
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from contract_world import World
 from deviations import KNOWN_DEVIATIONS
 from fact_marks import LATEST, fact_of
 from server_kinds import Kind, StandIn, fork_server, real_kind
+from waiting_stories import Stories
 
 BINARY = os.environ.get("MEMGRAPH_BINARY", "")
 REAL = "real"
@@ -20,7 +22,7 @@ REAL = "real"
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A stand-in for each release that the fact names, and the real one."""
-    if "kind" not in metafunc.fixturenames:
+    if not {"kind", "stories"} & set(metafunc.fixturenames):
         return
     fact = fact_of(metafunc.function)
     releases = fact.releases if fact is not None else (LATEST,)
@@ -59,6 +61,35 @@ def forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """Where stand-ins come from."""
     with fork_server(tmp_path_factory.mktemp("fork")) as server:
         yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def long_stories(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Stories]]:
+    """The long stories that this session's tests need, by kind; started before its first test."""
+    wanted: dict[str, list[str]] = {}
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and "stories" in item.fixturenames:
+            kind, story = (str(item.callspec.params[name]) for name in ("kind", "story"))
+            wanted.setdefault(kind, []).append(story)
+    with ExitStack() as stack:
+        running = {}
+        for param, names in wanted.items():
+            directory = tmp_path_factory.mktemp(f"stories-{param}")
+            forks = stack.enter_context(fork_server(directory)) if param != REAL else None
+            server = StandIn(param, *forks) if forks else real_kind(BINARY)
+            running[param] = Stories(server, directory, names)
+            stack.callback(running[param].end)
+        yield running
+
+
+@pytest.fixture
+def stories(
+    request: pytest.FixtureRequest, kind: Kind, long_stories: dict[str, Stories]
+) -> Stories:
+    """The stories of this test's kind of server."""
+    return long_stories[request.node.callspec.params["kind"]]
 
 
 @pytest.fixture

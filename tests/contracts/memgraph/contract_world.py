@@ -25,7 +25,7 @@ BOLT_PORT = 7687
 CLIENT = "Memgraph.ClientError.MemgraphError.MemgraphError"
 TRANSIENT = "Memgraph.TransientError.MemgraphError.MemgraphError"
 _hosts = itertools.count(1)
-_threads = trio.CapacityLimiter(100)  # drivers block; abandoned ones wait for their server's end
+THREADS_MAX = 40  # drivers block; abandoned ones wait for their server's end
 
 
 class Refused(Exception):
@@ -66,6 +66,7 @@ class Server:
     process: Process | None = None
     _driver: neo4j.Driver | None = None
     _release: tuple[int, int] | None = None
+    _threads: trio.CapacityLimiter = attrs.Factory(lambda: trio.CapacityLimiter(THREADS_MAX))
 
     @property
     def address(self) -> str:
@@ -171,7 +172,7 @@ class Server:
         """No connection of ours to it is left."""
         if self._driver is not None:
             driver, self._driver = self._driver, None
-            await trio.to_thread.run_sync(driver.close, limiter=_threads)
+            await trio.to_thread.run_sync(driver.close, limiter=self._threads)
 
     # -- statements
 
@@ -188,7 +189,7 @@ class Server:
         driver = self.driver()
         with trio.fail_after(ANSWER_S):
             return await trio.to_thread.run_sync(
-                _ask, driver, statement, parameters, limiter=_threads, abandon_on_cancel=True
+                _ask, driver, statement, parameters, limiter=self._threads, abandon_on_cancel=True
             )
 
     async def refusal(self, statement: str, **parameters: Any) -> Refused:
@@ -276,6 +277,7 @@ class World:
 
     def __init__(self, kind: Kind, directory: Path) -> None:
         self.kind = kind
+        directory.mkdir(exist_ok=True)
         self._directory = directory
         self._servers: list[Server] = []
 

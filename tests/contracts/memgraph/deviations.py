@@ -11,6 +11,7 @@ KNOWN_DEVIATIONS: dict[str, str] = {
     "test_explaining_takes_a_timestamp": "does not know EXPLAIN",
     "test_only_the_transactional_storage_mode_replicates": "does not know STORAGE MODE",
     "test_the_environment_may_set_the_bolt_port": "does not read MEMGRAPH_BOLT_PORT",
+    "test_the_oldest_versions": "does not speak Bolt 4.0 and 1.0",
     "test_users_cannot_be_made_on_a_replica": "does not know users made by statement",
     "test_wal_needs_periodic_snapshots": "starts with a snapshot interval of 0",
 }
