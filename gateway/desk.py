@@ -19,7 +19,7 @@ from gateway.counters import Counters, Tally
 from gateway.door import Door
 from gateway.errors import StaleRoute
 from gateway.floor import Floor
-from gateway.link import ARMED, JOINED, NEVER, End, Fence, Link, Socket
+from gateway.link import ARMED, JOINED, LEFT, NEVER, SPOKE, End, Fence, Link, Socket
 from gateway.pump import Pump
 from gateway.rates import Rates
 from gateway.reasons import Ending, Refusal
@@ -31,8 +31,8 @@ CONFIRM_AGAIN_S = 0.25  # a lost question costs a moment, not the session
 TICK_S = 0.05  # how late a time-out may be; the fence is not one: it is checked at every write
 DRAIN_TICK_S = 0.01  # while sessions are waited for
 BROKEN = select.EPOLLERR | select.EPOLLHUP
-RDHUP = select.EPOLLRDHUP
-DIAL_MASK = select.EPOLLIN | select.EPOLLOUT | RDHUP | select.EPOLLET  # once, for dial and relay
+IN, RDHUP = select.EPOLLIN, select.EPOLLRDHUP
+DIAL_MASK = IN | select.EPOLLOUT | RDHUP | select.EPOLLET  # once, for dial and relay
 
 
 class Desk:
@@ -74,6 +74,7 @@ class Desk:
         self._waiting: dict[int, Session] = {}  # greeting, held, dialling or unconfirmed
         self._held: dict[int, Session] = {}  # those of the waiting that nobody dials for
         self._questions: dict[UpstreamKey, Upstream] = {}
+        self._asking: set[UpstreamKey] = set()  # those whose answer is awaited
         self._ask_again_at_s = 0.0
 
     # ---------------------------------------------------------------- driven by the owner
@@ -100,6 +101,7 @@ class Desk:
         self._release(now_s)
         if now_s >= self._ask_again_at_s:
             self._ask_again_at_s = now_s + CONFIRM_AGAIN_S
+            self._asking.clear()
             for session in self._waiting.values():
                 self._question(session)
         self.floor.tick(now_s)
@@ -145,14 +147,15 @@ class Desk:
     def confirm(self, key: UpstreamKey, asked_at_s: float) -> None:
         """See `Gateway.confirm`."""
         self.keep_fence()
+        self._asking.discard(key)
         for session in list(self._waiting.values()):
-            if (
-                session.state is State.UNCONFIRMED
-                and session.key == key
-                and session.touched_at_s <= asked_at_s
-            ):
+            if session.state is not State.UNCONFIRMED or session.key != key:
+                continue
+            if session.touched_at_s <= asked_at_s:
                 del self._waiting[session.number]
                 self.floor.begin(session)
+            else:
+                self._question(session)
 
     def serve_until(self, deadline_s: float | None) -> None:
         """See `Gateway.serve_until`."""
@@ -190,11 +193,11 @@ class Desk:
         session = Session(next(self._numbers), client, now_s, self)
         is_full = len(self._waiting) + len(self.floor.sessions) >= self._limits.connections_max
         self._waiting[session.number] = session
-        self._held[session.number] = session
         self.pump.watch_end(session.client)
         if self._wants_peer:
             session.peer = address[0]
-        if self.is_fenced:
+        fence = self.fence
+        if fence is not None and now_s >= fence.at_s:
             self._refuse(session, Refusal.SELF_FENCE)
         elif is_full:
             self._refuse(session, Refusal.MAX_CONNECTIONS)
@@ -204,9 +207,10 @@ class Desk:
             self._welcome(session, now_s)
 
     def _welcome(self, session: Session, now_s: float) -> None:
-        if len(self._held) == 1:  # otherwise others are before him, and cannot be served
-            self._maybe_dial(session, now_s)
-        self._bound_hold(session)
+        """Dial for him, unless others are before him, and cannot be served."""
+        if self._held or not self._maybe_dial(session, now_s):
+            self._held[session.number] = session
+            self._bound_hold(session)
 
     def _bound_hold(self, session: Session) -> None:
         if session.state is State.HELD and len(self._held) > self._limits.hold_max:
@@ -218,16 +222,19 @@ class Desk:
         assert isinstance(session, Session)
         if end.flags & JOINED:  # meanwhile it is
             self.pump.mover.on_event(end, event)
-        elif end is not session.client:
-            self._on_upstream(session, event)
-        elif event & BROKEN or (event & RDHUP and wire.has_hung_up(end.sock)):
-            self._refuse(session, Refusal.CLIENT_LEFT)
-
-    def _on_upstream(self, session: Session, event: int) -> None:
-        if session.state is State.DIALLING:
+        elif end is session.client:
+            self._on_waiting_client(session, event)
+        elif session.state is State.DIALLING:
             self._on_dialled(session, event)
         elif event & (BROKEN | RDHUP):
             self._on_dial_failed(session)
+        else:
+            end.flags |= SPOKE
+
+    def _on_waiting_client(self, session: Session, event: int) -> None:
+        session.client.flags |= SPOKE | LEFT if event & RDHUP else SPOKE
+        if event & BROKEN or (event & RDHUP and wire.has_hung_up(session.client.sock)):
+            self._refuse(session, Refusal.CLIENT_LEFT)
 
     def _look_at_clock(self, session: Session, now_s: float) -> None:
         if session.number not in self._waiting:
@@ -283,7 +290,7 @@ class Desk:
             self._refuse(session, Refusal.NO_DESCRIPTORS)
             return
         session.move(State.DIALLING)
-        del self._held[session.number]
+        self._held.pop(session.number, None)
         session.target, session.upstream = target, End(sock, session)
         session.upstream.flags |= ARMED
         session.touched_at_s = now_s
@@ -299,6 +306,8 @@ class Desk:
         if event & (BROKEN | RDHUP) or wire.has_met_itself(session.upstream.sock, upstream):
             self._on_dial_failed(session)
             return
+        if event & IN:
+            session.upstream.flags |= SPOKE
         session.move(State.UNCONFIRMED)
         session.touched_at_s = self._clock()
         self._question(session)
@@ -340,12 +349,13 @@ class Desk:
             self._questions[upstream.key] = upstream
 
     def ask(self) -> None:
-        """Ask the verifier what has come up since the last time, once for each upstream."""
-        if self._questions:
-            upstreams = tuple(self._questions.values())
-            self._questions.clear()
-            for upstream in upstreams:
-                self._need_confirmation(upstream)
+        """Ask the verifier what has come up since the last time: about each upstream one question
+        at a time, so that a storm of clients makes large batches, not many questions."""
+        if not self._questions or self._questions.keys() <= self._asking:
+            return
+        for key in self._questions.keys() - self._asking:
+            self._asking.add(key)
+            self._need_confirmation(self._questions.pop(key))
 
     def on_end(self, link: Link, reason: Ending) -> None:
         """Of a relayed session."""
@@ -363,7 +373,7 @@ class Desk:
     def is_fenced(self) -> bool:
         """Whether the time in which clients may be answered is over."""
         fence = self.fence
-        return fence is not None and fence.at_s != NEVER and self._clock() >= fence.at_s
+        return fence is not None and self._clock() >= fence.at_s
 
     def keep_fence(self) -> None:
         """End everything if that time is over."""

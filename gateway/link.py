@@ -21,6 +21,8 @@ ENDED = 4  # the end of what this side sends was seen, and passed on
 MORE = 8  # there may be unread bytes whose edge is spent
 ARMED = 16  # EPOLLOUT was asked for, once
 METERED = 32  # its bytes are limited: never the short path
+SPOKE = 64  # something came while it was not joined yet
+LEFT = 128  # its end may have come already, without an event that is still to come
 CAREFUL = BULK | ENDED | METERED
 
 

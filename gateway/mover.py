@@ -14,15 +14,16 @@ import sys
 from collections import deque
 from collections.abc import Callable
 
-from gateway.link import ARMED, BULK, ENDED, METERED, MORE, End, Link, Pending
+from gateway.link import ARMED, BULK, ENDED, LEFT, METERED, MORE, End, Link, Pending
 from gateway.pipes import PIPE_BYTES, Pipe, PipePool
 from gateway.reasons import Ending
 
 READ_BYTES = 65536  # of one recv; a full one means a bulk flow
-BULK_BYTES_MIN = 16384  # a pipe that moved less in its turn goes back to recv and send
+BULK_BYTES_MIN = 16384  # one read of that much goes to a pipe; less in a turn, back again
 TURN_ROUNDS = 4  # reads of one end before others have their turn (1 MiB when spliced)
 OUT, ERR = select.EPOLLOUT, select.EPOLLERR
-READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP
+LAST = select.EPOLLRDHUP | select.EPOLLHUP
+READABLE = select.EPOLLIN | LAST
 DRY, OVER = 0, -1  # no byte was read: not now, or never again
 SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 
@@ -66,6 +67,15 @@ class Mover:
         if event & OUT and end.pending is not None:
             self._flush(end, end.pending)
         if event & READABLE and end.link.is_open and not end.flags & ENDED:
+            if event & LAST:
+                end.flags |= LEFT
+            self.pull(end)
+
+    def go_bulk(self, end: End, *, is_dry: bool) -> None:
+        """What end sends is worth a pipe."""
+        end.flags |= BULK
+        end.settle()
+        if not is_dry:
             self.pull(end)
 
     def pull(self, end: End) -> None:
@@ -103,7 +113,9 @@ class Mover:
             data = self._recv(end)
             if data is None or not self._send(end, data):
                 return
-            if len(data) == READ_BYTES:
+            if len(data) < READ_BYTES and not end.flags & LEFT:
+                return  # drained: what comes later has an edge of its own
+            if len(data) >= BULK_BYTES_MIN:
                 end.flags |= BULK
                 end.settle()
                 break

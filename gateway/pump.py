@@ -15,8 +15,8 @@ import select
 from collections.abc import Callable, Sequence
 
 from gateway import wire
-from gateway.link import JOINED, METERED, NEVER, End, Link, Pending, Socket, Watch
-from gateway.mover import READ_BYTES, Mover
+from gateway.link import JOINED, METERED, NEVER, SPOKE, End, Link, Pending, Socket, Watch
+from gateway.mover import BULK_BYTES_MIN, READ_BYTES, Mover
 from gateway.reasons import Ending
 
 EVENTS_MAX = 256  # events of one batch; of small messages it takes about 2 ms
@@ -84,14 +84,18 @@ class Pump:
         """Relay between both ends from now on, beginning with what they have received already."""
         client, upstream = link.ends
         owner = link.owner
-        metered = METERED if owner.session_bytes_max is not None else 0
-        for end, peer in ((client, upstream), (upstream, client)):
-            end.peer = peer
-            end.flags |= JOINED | metered
-            end.settle()
+        client.peer, upstream.peer = upstream, client
+        client.to, upstream.to = upstream.sock, client.sock
+        client.flags |= JOINED
+        upstream.flags |= JOINED
         upstream.fence = owner.fence
-        self.mover.pull(client)
-        if link.is_open:
+        if owner.session_bytes_max is not None:
+            for end in (client, upstream):
+                end.flags |= METERED
+                end.settle()
+        if client.flags & SPOKE:
+            self.mover.pull(client)
+        if upstream.flags & SPOKE and link.is_open:
             self.mover.pull(upstream)
 
     # ---------------------------------------------------------------- batch
@@ -148,8 +152,8 @@ class Pump:
             end.link.last = end
             if sent_bytes < len(data):
                 mover.block(end, Pending(memoryview(data)[sent_bytes:], None, 0))
-            elif sent_bytes == READ_BYTES:
-                mover.pull(end)
+            elif sent_bytes >= BULK_BYTES_MIN:
+                mover.go_bulk(end, is_dry=sent_bytes < READ_BYTES)
         return others
 
     # ---------------------------------------------------------------- end of life

@@ -2,9 +2,13 @@
 
 from enum import StrEnum
 
+# Enum's own __hash__ is Python code, and these are counted once for each connection.
+
 
 class Refusal(StrEnum):
     """The client never had a byte relayed."""
+
+    __hash__ = str.__hash__
 
     MAX_CONNECTIONS = "max_connections"
     NO_ROUTE = "no_route"
@@ -24,6 +28,8 @@ class Refusal(StrEnum):
 
 class Ending(StrEnum):
     """The session was relayed, and is over."""
+
+    __hash__ = str.__hash__
 
     CLIENT_CLOSED = "client_closed"
     UPSTREAM_CLOSED = "upstream_closed"

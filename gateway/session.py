@@ -16,6 +16,8 @@ from gateway.targets import Target
 class State(Enum):
     """Where a client stands."""
 
+    __hash__ = object.__hash__  # Enum's own is Python code; a session looks up its moves often
+
     GREETING = "greeting"
     HELD = "held"
     DIALLING = "dialling"

@@ -36,6 +36,10 @@ CLIENT_GAVE_UP = frozenset(
         errno.ETIMEDOUT,
     }
 )
+# plain numbers: an IntEnum costs a Python call each time it is combined or taken as an int
+_STREAM = int(socket.SOCK_STREAM) | int(socket.SOCK_NONBLOCK)
+_TCP, _NODELAY = int(socket.IPPROTO_TCP), int(socket.TCP_NODELAY)
+_SOCKET, _LINGER = int(socket.SOL_SOCKET), int(socket.SO_LINGER)
 _LINGER_NOTHING = struct.pack("ii", 1, 0)
 _LINGER_OFF = struct.pack("ii", 0, 0)
 _KEEP_OPTIONS = (
@@ -104,7 +108,7 @@ def accept(listener: Socket) -> tuple[Socket, Any]:
     """
     # the C half of socket.accept: no Python object in between
     fd, address = listener._accept()  # type: ignore[attr-defined]
-    client = Socket(listener.family, socket.SOCK_STREAM, 0, fd)
+    client = Socket(listener.family, _STREAM, 0, fd)
     client.setblocking(False)
     return client, address
 
@@ -119,10 +123,10 @@ def dial(upstream: Upstream) -> tuple[Socket, bool]:
     Raises:
       OSError: no socket could be made (out of descriptors).
     """
-    sock = Socket(_family(upstream.host), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock = Socket(_family(upstream.host), _STREAM)
     try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOTHING)
+        sock.setsockopt(_TCP, _NODELAY, 1)
+        sock.setsockopt(_SOCKET, _LINGER, _LINGER_NOTHING)
         error = sock.connect_ex((upstream.host, upstream.port))
     except OSError:
         sock.close()
@@ -133,7 +137,7 @@ def dial(upstream: Upstream) -> tuple[Socket, bool]:
 def close_in_order(sock: Socket) -> None:
     """Close a dialled socket so that the kernel still delivers what it holds."""
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
+        sock.setsockopt(_SOCKET, _LINGER, _LINGER_OFF)
     finally:
         sock.close()
 

@@ -72,8 +72,12 @@ class Load:
 
     def ping(self, peer: Peer, conns: int) -> dict[str, float]:
         """Requests of that many connections."""
+        before_s = cpu_s(peer)
         got = self.run("ping", peer.port, conns, self._seconds)
+        spent_us = (cpu_s(peer) - before_s) * 1e6 / (got["per_s"] * self._seconds)
         figures = {f"requests/s, {conns} connections": got["per_s"]}
+        if peer.name != DIRECT:
+            figures[f"cpu us a request, {conns} conn."] = spent_us
         if conns == 1:
             figures["p50 us, 1 connection"] = got["p50_us"]
             figures["p99 us, 1 connection"] = got["p99_us"]
@@ -81,13 +85,23 @@ class Load:
 
     def bulk(self, peer: Peer, way: str) -> dict[str, float]:
         """One stream."""
+        before_s = cpu_s(peer)
         took_s = self.run(way, peer.port, self._bulk_bytes)["seconds"]
-        return {f"MB/s {way}": self._bulk_bytes / took_s / 1e6}
+        spent_ms = (cpu_s(peer) - before_s) * 1e3 / (self._bulk_bytes / 1e9)
+        figures = {f"MB/s {way}": self._bulk_bytes / took_s / 1e6}
+        if peer.name != DIRECT:
+            figures[f"cpu ms a GB {way}"] = spent_ms
+        return figures
 
     def churn(self, peer: Peer) -> dict[str, float]:
         """Connect, one request, close."""
+        before_s = cpu_s(peer)
         got = self.run("churn", peer.port, CHURN_CONNECTIONS, self._seconds)
-        return {"new connections/s": got["per_s"]}
+        spent_us = (cpu_s(peer) - before_s) * 1e6 / (got["per_s"] * self._seconds)
+        figures = {"new connections/s": got["per_s"]}
+        if peer.name != DIRECT:
+            figures["cpu us a new connection"] = spent_us
+        return figures
 
     def hold(self, peer: Peer) -> dict[str, float]:
         """What the proxy's processes grow by."""
@@ -121,6 +135,15 @@ def want_descriptors() -> None:
     except (OSError, ValueError):
         if descriptors_max() < DESCRIPTORS_OF_GO:
             print(f"only {descriptors_max()} descriptors: go is left out at 5000 sessions")
+
+
+def cpu_s(peer: Peer) -> float:
+    """What the proxy's processes have used so far, all their threads."""
+    used_ns = 0
+    for pid in peer.pids if peer.name != DIRECT else []:
+        for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            used_ns += int(path.read_text().split()[0])
+    return used_ns / 1e9
 
 
 def anonymous_kb(pid: int) -> int:
@@ -168,7 +191,7 @@ def ratio(what: str, by: dict[str, list[float]]) -> float | None:
     rivals = [by[name] for name in (HAPROXY, TUNED) if name in by]
     if not rivals:
         return None
-    is_less_better = what.startswith(("p50", "p99", "ms", "user"))
+    is_less_better = what.startswith(("p50", "p99", "ms", "user", "cpu"))
     pick = min if is_less_better else max
     pairs = zip(by[OURS], *rivals, strict=True)
     ratios = [ours / pick(theirs) for ours, *theirs in pairs if ours and pick(theirs)]

@@ -58,8 +58,8 @@ class Peer:
         """Of the proxy and its children."""
         assert self._process is not None
         pid = self._process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [pid, *map(int, children)]
+        children = [p.read_text().split() for p in Path(f"/proc/{pid}/task").glob("*/children")]
+        return [pid, *(int(child) for some in children for child in some)]
 
     def cut(self) -> float:
         """Command it; returns when, monotonic."""
