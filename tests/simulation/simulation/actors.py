@@ -1,0 +1,71 @@
+"""Processes inside of one trio run: which task is whose, and how one is frozen at any await.
+
+Promise: while an actor is frozen none of its tasks takes a step, whatever wakes it; thawed, all
+that was due happens at once, also what its passed deadlines ask for, as after SIGCONT.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from unittest import mock
+
+import trio
+from trio._core import _run as trio_run
+
+_actor: ContextVar[str] = ContextVar("actor", default="")
+
+
+def current_actor() -> str:
+    """Whose task runs now; "" for the world's own."""
+    return _actor.get()
+
+
+def become_actor(name: str) -> None:
+    """This task, and every task started from it from now on, is `name`'s."""
+    _actor.set(name)
+
+
+class Freezer:
+    """Owned by the world; `installed` while its trio run lasts."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, list[tuple[trio.lowlevel.Task, Any]]] = {}
+        self._thawed = trio.Event()
+
+    def is_frozen(self, actor: str) -> bool:
+        """Whether its tasks are held."""
+        return actor in self._held
+
+    def freeze(self, actor: str) -> None:
+        """From now on no step; a task that was about to run makes that one yet."""
+        self._held.setdefault(actor, [])
+
+    def thaw(self, actor: str) -> None:
+        """All that was due may run."""
+        for task, value in self._held.pop(actor, []):
+            trio.lowlevel.reschedule(task, value)
+        self._thawed.set()
+        self._thawed = trio.Event()
+
+    async def wait_thawed(self, actor: str) -> None:
+        """Until it is not frozen: for tasks of others that pass through it."""
+        while actor in self._held:
+            await self._thawed.wait()
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Between trio and its run queue."""
+        plain = trio_run.Runner.reschedule
+
+        def hold(runner: Any, task: Any, next_send: Any = trio_run._NO_SEND) -> None:
+            if self._held:
+                held = self._held.get(task.context.get(_actor, ""))
+                if held is not None:
+                    task._abort_func = None  # it is awake; a cancellation waits like the rest
+                    held.append((task, next_send))
+                    return
+            plain(runner, task, next_send)
+
+        with mock.patch.object(trio_run.Runner, "reschedule", hold):
+            yield

@@ -1,0 +1,173 @@
+"""The checkers' own books: what clients were told, what disks hold, what the ledger's object said.
+
+Promise: nothing in here asks a controller; a violation is raised by the world, at the moment when
+it became true, with the sentence that is not true any more. What a newcomer gets wrong: an unknown
+outcome promises nothing, and a refused one neither; only what was acknowledged counts.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+
+from controller.kube.transport import Json
+from gateway import Route
+
+from .memgraph import Memgraph
+from .storage import Disk
+
+GENESIS = "0" * 32
+
+
+class Violation(Exception):
+    """A sentence of the safety rules is not true in this world."""
+
+
+@define(eq=False)
+class Books:
+    """Owned by the world. `instances` by name."""
+
+    instances: dict[str, Memgraph]
+    note: Callable[[str], None]
+    acked: list[int] = field(factory=list)
+    client_of: dict[int, str] = field(factory=dict)
+    forgiven: set[int] = field(factory=set)  # missing, as a loss verdict has admitted
+    lines: list[str] = field(factory=list)  # of the ledger, as they were first accepted
+    head: dict[str, Any] = field(factory=dict)  # the last line, parsed
+    upstream_of_term: dict[int, str] = field(factory=dict)
+    excused: set[str] = field(factory=set)  # members whose disk was taken from them by a fault
+    is_hand_edit: bool = False
+    losses_admitted: int = 0
+    violations: list[str] = field(factory=list)
+    on_event: Callable[[str], None] = lambda trigger: None
+    _checked: dict[Disk, tuple[int, set[int]]] = field(factory=dict)
+
+    def violated(self, text: str) -> None:
+        """Remember and note it; the director stops the run at its next look."""
+        self.note(f"VIOLATION: {text}")
+        self.violations.append(text)
+
+    # -- writes
+
+    def missing(self, disk: Disk) -> set[int]:
+        """Acknowledged writes that are not on this disk and were not admitted as lost."""
+        upto, known = self._checked.get(disk, (0, set[int]()))
+        new = {w for w in self.acked[upto:] if w not in disk.writes}
+        known = {w for w in known | new if w not in disk.writes}
+        self._checked[disk] = (len(self.acked), known)
+        return known - self.forgiven
+
+    def acknowledged(self, write: int, client: str, main: Memgraph) -> None:
+        """A client was told that this write is committed, by this instance."""
+        self.client_of[write] = client
+        before = self.missing(main.disk)
+        if before:
+            self.violated(
+                f"two branches: {main.name} acknowledged write {write} without {_some(before)}"
+            )
+        if write not in main.disk.writes:
+            self.violated(f"write {write} was acknowledged and is not on {main.name}")
+        self.acked.append(write)
+        for member in self.head.get("sync", ()):
+            self._check_member(self.instances[member], write, main)
+
+    def _check_member(self, member: Memgraph, write: int, main: Memgraph) -> None:
+        if member is main or member.name in self.excused or write in member.disk.writes:
+            return
+        if write in main.finalize_lost:
+            return  # the known hole (3.6a): it is prepared there, or was
+        self.violated(
+            f"write {write} was acknowledged by {main.name}, and {member.name} of the sync set "
+            "does not hold it"
+        )
+
+    def missing_on_route(self, name: str) -> None:
+        """A gateway opens to this instance: everything acknowledged is there."""
+        lost = self.missing(self.instances[name].disk)
+        if lost:
+            self.violated(f"clients are led to {name}, which misses {_some(lost)}")
+
+    # -- routes
+
+    def opened(self, pod: str, route: Route) -> None:
+        """A gateway opened RW."""
+        name = route.upstreams[0].instance
+        known = self.upstream_of_term.setdefault(route.term, name)
+        if known != name:
+            self.violated(f"two upstreams in term {route.term}: {known}, and {name} by {pod}")
+        self.note(f"{pod} leads writes to {name} in term {route.term}")
+        self.missing_on_route(name)
+
+    # -- disks
+
+    def lost_disk(self, name: str) -> None:
+        """A fault took the disk of an instance."""
+        self.excused.add(name)
+
+    def wiped(self, instance: Memgraph) -> None:
+        """An init container moves the data of an instance aside, as the product ordered."""
+        others = [i for i in self.instances.values() if i is not instance]
+        for write in self.acked:
+            is_here = write in instance.disk.writes and write not in self.forgiven
+            if is_here and not any(write in other.disk.writes for other in others):
+                self.violated(f"{instance.name} was wiped, the last copy of write {write}")
+                return
+
+    # -- the ledger
+
+    def ledger_written(self, data: Json) -> None:
+        """Its object changed, by whomever."""
+        if self.is_hand_edit:
+            return
+        lines = [data[key] for key in sorted(data)]
+        if lines[: len(self.lines)] != self.lines:
+            self.violated(f"the ledger does not go on from entry {len(self.lines)}")
+            return
+        for number in range(len(self.lines) + 1, len(lines) + 1):
+            self._entry(number, sorted(data)[number - 1], lines[number - 1])
+
+    def _entry(self, number: int, key: str, line: str) -> None:
+        document = json.loads(line)
+        before = self.lines[-1] if self.lines else None
+        prev = hashlib.sha256(before.encode()).hexdigest()[:32] if before else GENESIS
+        if key != f"{number:08d}" or document["seq"] != number or document["prev"] != prev:
+            self.violated(f"the ledger's chain is broken at entry {number}")
+        self.lines.append(line)
+        self._follow(document)
+
+    def _follow(self, document: dict[str, Any]) -> None:
+        old_term = self.head.get("term", 0)
+        if document["term"] < old_term:
+            self.violated(f"the term fell from {old_term} to {document['term']}")
+        self.head = document
+        self.excused &= set(document["sync"])
+        self.note(
+            f"#{document['seq']} {document['on']} {document['from']} -> {document['to']} "
+            f"term {document['term']}: {document['why']}"
+        )
+        self.on_event(document["on"])
+        if document["on"] in ("main_promoted", "main_returned"):
+            self._check_verdict(document)
+
+    def _check_verdict(self, document: dict[str, Any]) -> None:
+        """S13: what is missing on the new main was admitted."""
+        lost = self.missing(self.instances[document["main"]].disk)
+        if not lost:
+            return
+        verdict = document["data"].get("verdict", "none")
+        per_client = {self.client_of[w] for w in lost}
+        if verdict == "none" or len(per_client) < len(lost):
+            self.violated(
+                f"{document['main']} became main without {_some(lost)}, and the verdict is "
+                f"{verdict!r}"
+            )
+            return
+        self.forgiven |= lost
+        self.losses_admitted += len(lost)
+
+
+def _some(writes: set[int]) -> str:
+    shown = ", ".join(map(str, sorted(writes)[:5]))
+    return f"acknowledged write(s) {shown}" + (" ..." if len(writes) > 5 else "")

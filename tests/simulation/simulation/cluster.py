@@ -1,0 +1,276 @@
+"""The whole world: API server, instances, kubelet, network, controller pods, clients, books.
+
+Promise: everything outside of the product's own code hangs together in here. A controller pod lives
+several lives, each an actor of its own; a dead one hears and sends nothing. Drift: a clock of rate
+r makes every duration of its pod 1/r as long, for only durations matter to the product.
+"""
+
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from random import Random
+from typing import Any
+from unittest import mock
+
+import trio
+from attrs import define, field
+
+import controller.memgraph.instance
+import controller.memgraph.registrations
+from controller.kube import (
+    KubeGatewayLeases,
+    KubeInformers,
+    KubeLedgerStore,
+    KubeNames,
+    KubePodControl,
+    KubeTimes,
+    LeaseLeadership,
+)
+from controller.memgraph import BoltInstances, MemgraphAccess
+from controller.pod import Adapters, ControllerPod, PodSettings, Reign
+from statemachine.ids import Durability, Instance, Role
+from statemachine.prestop import may_stop
+from statemachine.view import Policy
+
+from .actors import Freezer, _actor, become_actor
+from .api import Api
+from .books import Books
+from .clients import Client
+from .dice import wall_clock
+from .kubelet import Kubelet, controller_pod_object
+from .link import Links, link_class
+from .memgraph import Instances, Memgraph
+from .network import Network
+from .replication import PING_S, look_after_rows
+from .sim_gateways import SimGateways
+from .transport import ApiRoad, Trouble
+
+DRIFT_MAX = 0.03  # of a clock's rate, either way; the product allows 4 s against 5 s
+RELEASE, NAMESPACE, SET = "mg", "default", "memgraph"
+
+
+@define(eq=False)
+class Life:
+    """One process of one controller pod."""
+
+    name: str
+    actor: str
+    gateways: SimGateways
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    pod: ControllerPod | None = None
+    is_dead: bool = False
+
+
+@define(eq=False)
+class Shape:
+    """What kind of cluster a seed runs."""
+
+    instances: int = 3
+    controllers: int = 2
+    clients: int = 2
+    durability: Durability = Durability.PREFERRED
+    renewal: str = "eager"
+
+
+class Cluster:
+    """Owned by one run. Faults reach into it; `run` keeps it going until cancelled."""
+
+    def __init__(self, dice: Random, shape: Shape, note: Callable[[str], None]) -> None:
+        self.dice, self.shape, self.note = dice, shape, note
+        self.network, self.freezer, self.api = Network(), Freezer(), Api()
+        self.names = self._names("world", "world")
+        self.instances = Instances(self.network, dice, self.spawn)
+        self.instances.note = note
+        self.links = Links(self.instances, lambda actor: actor.partition("#")[0])
+        self.kubelet = Kubelet(self.api, self.names, self.instances, dice, self.spawn)
+        self.kubelet.may_stop = self._may_stop
+        self.books = Books({}, note)
+        self.kubelet.on_wipe = self.books.wiped
+        self.api.on_write = self._on_write
+        self.lives: dict[str, Life] = {}
+        self.skews_s: dict[str, float] = {}
+        self.dead_for_good: set[str] = set()
+        self.api_trouble: Callable[[str, str, str], Trouble | None] = lambda *_: None
+        self.watch_lag_s: Callable[[str, str], float] | None = None
+        self._lives_begun = itertools.count(1)
+        self._writes = itertools.count(1)
+        self._nursery: trio.Nursery | None = None
+        self.clients: list[Client] = []
+        self.road = ApiRoad(
+            api=self.api,
+            network=self.network,
+            spawn=self.spawn,
+            latency_s=lambda: 0.001 + 0.002 * dice.random(),
+            is_dead=lambda actor: actor in self.lives and self.lives[actor].is_dead,
+            trouble=lambda pod, method, path: self.api_trouble(pod, method, path),
+            late_s=lambda: dice.choice((0.5, 2.0, 4.0)),
+            watch_lag_s=self._watch_lag_s,
+        )
+
+    def _names(self, pod: str, uid: str) -> KubeNames:
+        return KubeNames(RELEASE, NAMESPACE, SET, pod, uid)
+
+    def _watch_lag_s(self, pod: str, path: str) -> float:
+        return (
+            self.watch_lag_s(pod, path) if self.watch_lag_s else 0.001 + 0.003 * self.dice.random()
+        )
+
+    def spawn(self, run: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """A task of the world's own, whoever asks for it."""
+        assert self._nursery is not None, "run() is under way"
+        token = _actor.set("")
+        self._nursery.start_soon(run, *args)
+        _actor.reset(token)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """The simulated connection in the place of the real one."""
+        with ExitStack() as stack:
+            stack.enter_context(self.freezer.installed())
+            patch = mock.patch.object
+            stack.enter_context(patch(controller.memgraph.instance, "Link", link_class(self.links)))
+            listening = self.links.require_listening
+            room = controller.memgraph.registrations
+            stack.enter_context(patch(room, "require_listening", listening))
+            yield
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Everything but faults, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for number in range(self.shape.instances):
+                self._add_instance(Instance(f"{SET}-{number}"))
+            for number in range(self.shape.controllers):
+                self.start_controller(f"ctl-{number}")
+            nursery.start_soon(self._keep_rows)
+            for number in range(self.shape.clients):
+                self._add_client(f"client-{number}", nursery)
+            task_status.started()
+            await trio.sleep_forever()
+
+    def _add_instance(self, name: Instance) -> None:
+        instance = Memgraph(name, self.instances, "")
+        self.instances.by_name[name] = instance
+        self.books.instances[name] = instance
+        self.kubelet.create(instance)
+
+    def _add_client(self, name: str, nursery: trio.Nursery) -> None:
+        dice = Random(self.dice.random())
+        client = Client(name, dice, self.books, self.living_gateways, lambda: next(self._writes))
+        self.clients.append(client)
+        nursery.start_soon(client.run)
+
+    async def _keep_rows(self) -> None:
+        while True:
+            await trio.sleep(PING_S)
+            for instance in self.instances.by_name.values():
+                if instance.is_up and not instance.is_hung and instance.role is Role.MAIN:
+                    look_after_rows(instance)
+
+    # -- controller pods
+
+    def start_controller(self, name: str) -> Life:
+        """A new life of the pod `name`, a new pod if it never lived."""
+        path = f"{self.names.pods_path}/{name}"
+        uid = f"uid-{name}"
+        self.api.put(path, controller_pod_object(self.names, name, uid))
+        actor = f"{name}#{next(self._lives_begun)}"
+        gateways = SimGateways(
+            name, actor, self.instances, self.network, self.freezer, self.books.opened
+        )
+        life = Life(name, actor, gateways)
+        self.lives[actor] = life
+        self.spawn(self._live, life, uid)
+        return life
+
+    def kill_controller(self, name: str) -> None:
+        """SIGKILL of its process."""
+        life = self.life_of(name)
+        if life is not None:
+            life.is_dead = True
+            life.gateways.end()
+            self.freezer.thaw(life.actor)
+            life.scope.cancel()
+
+    def life_of(self, name: str) -> Life | None:
+        """The living process of the pod."""
+        return next((x for x in self.lives.values() if x.name == name and not x.is_dead), None)
+
+    def living(self) -> list[Life]:
+        """All processes that run."""
+        return [x for x in self.lives.values() if not x.is_dead]
+
+    def living_gateways(self) -> list[SimGateways]:
+        """Where clients may knock."""
+        return [x.gateways for x in self.living()]
+
+    async def _live(self, life: Life, uid: str) -> None:
+        become_actor(life.actor)
+        rate = 1.0 + self.dice.uniform(-DRIFT_MAX, DRIFT_MAX)
+        reign = Reign()
+        access = MemgraphAccess(probe_timeout_s=1.0 / rate)
+        memgraph = BoltInstances(access, reign.is_on)
+        with life.scope:
+            async with memgraph.running():
+                adapters = self._adapters(life, uid, rate, memgraph)
+                settings = PodSettings(life.name, self._policy(rate), 7687, 0.25 / rate, 4.0 / rate)
+                gateways: Any = life.gateways
+                life.pod = ControllerPod(settings, adapters, gateways, reign)
+                await life.pod.run()
+        life.is_dead = True
+        life.gateways.end()
+
+    def _policy(self, rate: float) -> Policy:
+        return Policy(
+            eligible=(Instance(f"{SET}-0"), Instance(f"{SET}-1")),
+            durability=self.shape.durability,
+            main_grace_s=2.0 / rate,
+            sync_grace_s=3.0 / rate,
+            fresh_s=1.5 / rate,
+            gateway_barrier_s=5.0 / rate,
+            renewal=self.shape.renewal,
+        )
+
+    def _adapters(self, life: Life, uid: str, rate: float, memgraph: BoltInstances) -> Adapters:
+        names, transport = self._names(life.name, uid), self.road.client(life.name)
+        times = KubeTimes(
+            lease_duration_s=5.0 / rate, renew_deadline_s=3.5 / rate, retry_s=0.5 / rate
+        )
+        now = wall_clock(lambda: self.skews_s.get(life.name, 0.0))
+        jitter = Random(self.dice.random()).random
+        return Adapters(
+            store=KubeLedgerStore(transport, names, times),
+            leases=KubeGatewayLeases(transport, names, times, now),
+            informers=KubeInformers(transport, names, times, jitter),
+            leadership=LeaseLeadership(transport, names, times, jitter=jitter, now=now),
+            pods=KubePodControl(transport, names, times),
+            memgraph=memgraph,
+        )
+
+    # -- what the world's own parts ask
+
+    def _may_stop(self, name: str) -> bool:
+        """The preStop hook asks the Service: any living pod answers by its own fold."""
+        answering = [x for x in self.living() if not self.freezer.is_frozen(x.actor) and x.pod]
+        if not answering:
+            return False
+        life = self.dice.choice(answering)
+        assert life.pod is not None
+        loop = life.pod.loop
+        return may_stop(loop.cluster, loop.view, Instance(name)).is_safe
+
+    def _on_write(self, method: str, path: str, old: Any, new: Any) -> None:
+        if path.endswith(f"/{self.names.ledger}") and new is not None:
+            self.books.ledger_written(new["data"])
+
+    def instance(self, name: str) -> Memgraph:
+        """By its name."""
+        return self.instances.by_name[Instance(name)]
+
+    def ledger_path(self) -> str:
+        """The live ledger's object."""
+        return f"{self.names.config_maps_path}/{self.names.ledger}"
+
+    def lease_paths(self) -> list[str]:
+        """All Leases."""
+        return [p for p in self.api.objects if p.startswith(self.names.leases_path + "/")]

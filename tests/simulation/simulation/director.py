@@ -1,0 +1,293 @@
+"""One seed from its first second to its verdict: faults by plan, safety throughout, then progress.
+
+Promise: quiet spells are skipped by bringing the plan forward, never by stopping the product: while
+the world is settled the next fault comes at once. `skipped_s` says how much that was. At the end
+everything is healed but one, and the cluster has to serve or say why it does not; then that one
+comes back too.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+
+import trio
+from attrs import define, field, frozen
+from trio.testing import MockClock
+
+from controller.errors import ControllerError
+from gateway import GatewayError, Upstream
+from statemachine.ids import Durability
+from statemachine.invariants import InvariantViolated
+from statemachine.rules import IllegalTransition
+
+from .books import Violation
+from .cluster import Cluster, Shape
+from .dice import fixed
+from .faults import Fault, Plan
+from .injector import Injector
+from .sim_gateways import Outcome
+
+SETTLED_S = 1.5  # without an event of the ledger
+START_LIMIT_S = 60.0
+PROGRESS_LIMIT_S = 120.0
+LOOK_S = 0.5
+TRACE_MAX = 20_000
+BUGS = (
+    InvariantViolated,
+    IllegalTransition,
+    ControllerError,
+    GatewayError,
+    AssertionError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
+
+
+@frozen
+class Verdict:
+    """What came of one seed."""
+
+    seed: int
+    failure: str  # "" = none
+    trace: tuple[str, ...] = field(repr=False)
+    ran_s: float = 0.0
+    skipped_s: float = 0.0
+    events: int = 0
+    triggers: frozenset[str] = frozenset()
+    rows: frozenset[tuple[str, str, str]] = frozenset()  # (trigger, from, to) that were reached
+    acked: int = 0
+    unknown: int = 0
+    losses_admitted: int = 0
+    explained: str = ""
+
+
+@define(eq=False)
+class Director:
+    """Runs one plan."""
+
+    plan: Plan
+    cluster: Cluster
+    injector: Injector
+    trace: list[str]
+    skipped_s: float = 0.0
+    explained: str = ""
+    armed: list[Fault] = field(factory=list)
+    _seen_events: int = 0
+    _event_at_s: float = 0.0
+
+    async def run(self) -> None:
+        """Raises Violation."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.cluster.run)
+            await self._until(self._is_serving, START_LIMIT_S, "never became OPERATIONAL")
+            await self._suffer()
+            await self._recover()
+            nursery.cancel_scope.cancel()
+
+    async def _suffer(self) -> None:
+        at_s = 0.0
+        for fault in sorted(self.plan.faults, key=lambda f: f.at_s):
+            await self._pass_time(fault.at_s - at_s)
+            at_s = fault.at_s
+            if fault.when:
+                self.armed.append(fault)
+            else:
+                self.injector.apply(fault)
+        await self._pass_time(10.0)
+        self.armed.clear()
+
+    async def _pass_time(self, gap_s: float) -> None:
+        until_s = trio.current_time() + gap_s
+        while (left_s := until_s - trio.current_time()) > 0:
+            await trio.sleep(min(LOOK_S, left_s))
+            self._look()
+            if self._is_settled():
+                self.skipped_s += max(0.0, until_s - trio.current_time())
+                return
+
+    async def _recover(self) -> None:
+        dead = self.plan.dead
+        if dead:
+            self._bury(dead)
+        self.injector.heal_all()
+        await self._raise_controllers()
+        if dead:
+            await self._until(
+                lambda: self._is_serving(dead) or self._explains(dead),
+                PROGRESS_LIMIT_S,
+                f"with {dead} dead for good it neither serves nor says why",
+            )
+            self._resurrect(dead)
+        await self._until(
+            lambda: self._is_serving() or self._explains(""),
+            PROGRESS_LIMIT_S,
+            "healed, and it neither becomes OPERATIONAL nor says why",
+        )
+
+    async def _raise_controllers(self) -> None:
+        for number in range(self.cluster.shape.controllers):
+            name = f"ctl-{number}"
+            if name not in self.cluster.dead_for_good and self.cluster.life_of(name) is None:
+                self.cluster.start_controller(name)
+
+    def _bury(self, name: str) -> None:
+        self.cluster.dead_for_good.add(name)
+        if name in self.cluster.instances.by_name:
+            self.cluster.kubelet.lose_node(name)
+        else:
+            self.cluster.kill_controller(name)
+
+    def _resurrect(self, name: str) -> None:
+        self.cluster.dead_for_good.discard(name)
+        if name in self.cluster.instances.by_name:
+            self.cluster.kubelet.find_node(name)
+        elif self.cluster.life_of(name) is None:
+            self.cluster.start_controller(name)
+
+    # -- looking
+
+    def _look(self) -> None:
+        """Raises Violation; arms faults that wait for an event; notes when events came."""
+        books = self.cluster.books
+        if books.violations:
+            raise Violation(books.violations[0])
+        lines, seen = books.lines, self._seen_events
+        if len(lines) != seen:
+            self._seen_events, self._event_at_s = len(lines), trio.current_time()
+
+    def on_event(self, trigger: str) -> None:
+        """An entry is in the ledger now: faults that waited for it strike a moment later."""
+        for fault in [f for f in self.armed if f.when == trigger]:
+            self.armed.remove(fault)
+            self.cluster.spawn(self._strike, fault)
+
+    async def _strike(self, fault: Fault) -> None:
+        await trio.sleep(self.cluster.dice.choice((0.0, 0.002, 0.005, 0.01, 0.05, 0.5)))
+        self.injector.apply(fault)
+
+    async def _until(self, is_so: Callable[[], bool], limit_s: float, otherwise: str) -> None:
+        with trio.move_on_after(limit_s):
+            while True:
+                await trio.sleep(LOOK_S)
+                self._look()
+                if is_so():
+                    return
+        head = self.cluster.books.head
+        raise Violation(f"{otherwise} ({head.get('to')}, main {head.get('main')})")
+
+    def _is_settled(self) -> bool:
+        is_quiet = trio.current_time() - self._event_at_s >= SETTLED_S
+        return is_quiet and not self.injector.active and self._is_serving()
+
+    def _is_serving(self, dead: str = "") -> bool:
+        """Every gateway leads to one main, clients are answered, and as many copies as there can
+        be are in the sync set."""
+        head, now_s = self.cluster.books.head, trio.current_time()
+        led_to = {_instance(g.writable()) for g in self.cluster.living_gateways()}
+        if led_to != {head.get("main") or "?"}:
+            return False
+        if not any(now_s - client.last_ok_s < 1.0 for client in self.cluster.clients):
+            return False
+        eligible = {"memgraph-0", "memgraph-1"} - {dead}
+        up = all(i.is_up for i in self.cluster.instances.by_name.values() if i.name != dead)
+        return up and eligible <= set(head["sync"])
+
+    def _explains(self, dead: str) -> bool:
+        """Whether the ledger says why it does not serve, and the world agrees."""
+        books, instances = self.cluster.books, self.cluster.instances.by_name
+        head = books.head
+        holders = [
+            name
+            for name in head["sync"]
+            if name != dead
+            and not books.missing(instances[name].disk)
+            and name not in books.excused
+        ]
+        if not holders:
+            self.explained = "nobody left who holds everything"
+            return self._last_said("main_lost")
+        if self.plan.durability == "required" and dead in ("memgraph-0", "memgraph-1"):
+            self.explained = "durability is required, and one copy is dead"
+            return True
+        if self._last_said("decision_refused", "reset_ordered"):
+            self.explained = "a reset needs a person"
+            return True
+        return False
+
+    def _last_said(self, trigger: str, about: str = "") -> bool:
+        for line in reversed(self.cluster.books.lines[-40:]):
+            document = json.loads(line)
+            if document["on"] == trigger and about in json.dumps(document["data"]):
+                return True
+        return False
+
+
+def _instance(upstream: Upstream | None) -> str:
+    return upstream.instance if upstream else ""
+
+
+def run_plan(plan: Plan) -> Verdict:
+    """The whole history of one plan: the same for the same plan, always."""
+    trace: list[str] = []
+
+    def note(text: str) -> None:
+        if len(trace) < TRACE_MAX:
+            trace.append(f"{trio.current_time():9.3f} {text}")
+
+    failure = ""
+    with fixed(plan.seed) as dice:
+        shape = Shape(durability=Durability(plan.durability), renewal=plan.renewal)
+        cluster = Cluster(dice, shape, note)
+        director = Director(plan, cluster, Injector(cluster), trace)
+        cluster.books.on_event = director.on_event
+        times: list[float] = []
+        with cluster.installed():
+            try:
+                trio.run(_timed(director.run, times), clock=MockClock(autojump_threshold=0))
+            except* Violation as group:
+                failure = str(_first(group))
+            except* BUGS as group:
+                failure = f"a controller pod ended by a bug: {_first(group)!r}"
+    return _verdict(plan, director, failure, times[-1] if times else 0.0)
+
+
+def _timed(run: Callable[[], Awaitable[None]], times: list[float]) -> Callable[[], Awaitable[None]]:
+    async def timed() -> None:
+        began_s = trio.current_time()
+        try:
+            await run()
+        finally:
+            times.append(trio.current_time() - began_s)
+
+    return timed
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+def _verdict(plan: Plan, director: Director, failure: str, ran_s: float) -> Verdict:
+    books = director.cluster.books
+    if not failure and books.violations:
+        failure = books.violations[0]
+    documents = [json.loads(line) for line in books.lines]
+    clients = director.cluster.clients
+    return Verdict(
+        seed=plan.seed,
+        failure=failure,
+        trace=tuple(director.trace),
+        ran_s=ran_s,
+        skipped_s=director.skipped_s,
+        events=len(documents),
+        triggers=frozenset(d["on"] for d in documents),
+        rows=frozenset((d["on"], d["from"], d["to"]) for d in documents),
+        acked=len(books.acked),
+        unknown=sum(c.counts[Outcome.UNKNOWN] for c in clients),
+        losses_admitted=books.losses_admitted,
+        explained=director.explained,
+    )
+
+
+__all__ = ["Director", "Verdict", "run_plan"]
