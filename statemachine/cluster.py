@@ -30,6 +30,8 @@ class Change:
     cause: str
     old_main: Instance | None
     candidate: Instance
+    is_forced: bool = False  # a person named the candidate and accepted the loss
+    verdict: str = ""  # of that loss, when it was accepted
     was_silent: bool = False  # the old main may have gone on for a while, cut off from us
     is_planned: bool = False  # a renewal: the candidate is the present main, and it is alive
     needs_drain: bool = False  # the marker has to go through the old main before it is demoted
@@ -45,6 +47,15 @@ class Refused:
     term: Term
     text: str
     token: int = 0  # seq of the reset order; 0 = none
+
+
+@frozen
+class Pause:
+    """A person has stopped all decisions for a while. `until_s`: wall seconds since the epoch."""
+
+    author: str
+    reason: str
+    until_s: int
 
 
 @frozen
@@ -76,11 +87,21 @@ class Cluster:
     registrations: tuple[Registration, ...] = ()
     change: Change | None = None
     durability: Durability = Durability.PREFERRED
+    durability_setting: Durability = Durability.PREFERRED
+    """What the settings said last; a person's change holds until they say something new."""
     refused: tuple[Refused, ...] = ()
     lagging: frozenset[Instance] = frozenset()
     """Eligible instances that are registered as ASYNC until they have caught up: a synchronous
     replica that still recovers makes the main refuse every write meanwhile."""
     verdict: str = ""  # of the last change of main: may acknowledged writes be missing?
+    pause: Pause | None = None
+    is_observed: bool = False
+    """Decisions are computed and recorded as what would have been done; nothing is done."""
+    lost_at_s: int = 0
+    """When the last main was lost, wall seconds: for the cooldown alone."""
+    is_cooldown_lifted: bool = False
+    answered: tuple[str, ...] = ()
+    """The last requests that were answered."""
     noted: frozenset[str] = frozenset()  # refusals in the ledger since the last change of phase
 
     def registration_of(self, instance: Instance) -> Registration | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, cast
 
-from attrs import asdict, frozen
+from attrs import NOTHING, asdict, fields, frozen
 
 from statemachine.cluster import Registration
 from statemachine.events import BY_TRIGGER, Event, Payload, payload_fields
@@ -198,6 +198,9 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "readers": _instances,
     "lagging": _instances,
     "registrations": _registrations,
+    "is_on": _flag,
+    "at_s": _number,
+    "until_s": _number,
     "needs_drain": _flag,
     "was_silent": _flag,
     "candidate": _maybe_text,
@@ -205,7 +208,12 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 
 def _payload(kind: type[Payload], data: Mapping[str, Any]) -> Payload:
-    values = {name: _value(name, data[name]) for name in payload_fields(kind)}
+    defaults = {f.name for f in fields(kind) if f.default is not NOTHING}
+    values = {
+        name: _value(name, data[name])
+        for name in payload_fields(kind)
+        if name in data or name not in defaults  # entries from before a field existed
+    }
     make: Any = kind
     return cast(Payload, make(**values))
 

@@ -105,6 +105,13 @@ class Restart:
     term: Term
 
 
+@frozen
+class CloseRequest:
+    """Remove a request that the ledger has answered."""
+
+    id: str
+
+
 Command = (
     Demote
     | Promote
@@ -116,4 +123,5 @@ Command = (
     | WriteResetToken
     | WithdrawResetToken
     | Restart
+    | CloseRequest
 )

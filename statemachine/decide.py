@@ -8,13 +8,18 @@ agree becomes the event; of the others we keep which guard said no, and what it 
 from attrs import frozen
 
 from statemachine import events as e
+from statemachine import facts as f
 from statemachine.cluster import Cluster
 from statemachine.events import Event, Payload, trigger_of
-from statemachine.evolve import refusal_key
 from statemachine.facts import Situation
+from statemachine.folds import refusal_key
+from statemachine.guards import reset_is_allowed
 from statemachine.ids import Phase
+from statemachine.observations import Request
 from statemachine.proposals import PROPOSERS, Proposal
-from statemachine.rules import Rule, rules_for
+from statemachine.requests import PATIENCE_S, Wanted, open_requests, wanted
+from statemachine.rule import Rule
+from statemachine.rules import rules_for
 from statemachine.view import View
 
 
@@ -45,16 +50,63 @@ def decide(cluster: Cluster, view: View) -> Decision:
     well). Only a leader decides anything."""
     if not view.identity:
         return ()
-    refusals: list[Refusal] = []
+    if cluster.leader != view.identity:
+        why = f"{view.identity} leads now"
+        return weigh(cluster, view, Proposal(e.LeaderElected(view.identity), why))
+    answer, refusals = _answer(cluster, view)
+    if answer is not None:
+        return answer
+    if cluster.pause is not None:
+        is_over = view.wall_s >= cluster.pause.until_s
+        resumed = Proposal(e.Resumed("the pause is over"), "the pause is over")
+        return weigh(cluster, view, resumed) if is_over else tuple(refusals)
     for proposer in PROPOSERS[cluster.phase]:
         for proposal in proposer(cluster, view):
             verdict = weigh(cluster, view, proposal)
             if isinstance(verdict, Event):
-                return verdict
+                idle = f.is_idle(cluster, view)
+                return _observed(cluster, verdict, proposal) if idle else verdict
             refusals.extend(verdict)
-            if isinstance(proposal.payload, e.LeaderElected):
-                return tuple(refusals)  # the barrier: nothing else before it
     return _note(cluster, refusals) or tuple(refusals)
+
+
+def _observed(cluster: Cluster, event: Event, proposal: Proposal) -> Decision:
+    """What would have been decided, once; nothing else is looked at behind it."""
+    payload = e.WouldHave(event.trigger, str(proposal.subject or ""))
+    if refusal_key("would_have", payload.candidate, payload.trigger) in cluster.noted:
+        return ()
+    return Event(payload, cluster.phase, cluster.phase, f"would: {event.why}", event.facts)
+
+
+def _answer(cluster: Cluster, view: View) -> tuple[Event | None, list[Refusal]]:
+    """The answer to a request, if one is due; else why those that are there still wait."""
+    waiting: list[Refusal] = []
+    for request in open_requests(cluster, view):
+        reasons: list[str] = []
+        against: list[Refusal] = []
+        for wish in wanted(cluster, view, request):
+            if not isinstance(wish, Wanted):
+                reasons.append(wish.reason)
+                continue
+            verdict = weigh(cluster, view, Proposal(wish.payload, wish.why, wish.subject))
+            if isinstance(verdict, Event):
+                return verdict, []
+            against.extend(verdict)
+            reasons += [r.reason for r in verdict] or [f"not while {cluster.phase.value}"]
+        if not _waits(cluster, view, request, against):
+            said = e.RequestRefused(request.id, request.kind, request.author, reasons[0])
+            why = f"{request.kind} asked for by {request.author} is refused: {reasons[0]}"
+            return Event(said, cluster.phase, cluster.phase, why), []
+        waiting.extend(against)
+    return None, waiting
+
+
+def _waits(cluster: Cluster, view: View, request: Request, refusals: list[Refusal]) -> bool:
+    """Whether all that stands against the request may be over in a moment."""
+    since_s = next(r.since_s for r in view.requests if r.request.id == request.id)
+    is_new = view.now_s - since_s < PATIENCE_S
+    may_pass = all(r.is_pending for r in refusals)
+    return is_new and may_pass and (bool(refusals) or cluster.phase is Phase.FAILOVER)
 
 
 def weigh(cluster: Cluster, view: View, proposal: Proposal) -> Decision:
@@ -73,12 +125,14 @@ def weigh(cluster: Cluster, view: View, proposal: Proposal) -> Decision:
 
 
 def _fits(rule: Rule, payload: Payload) -> bool:
-    """Two triggers have rows that differ by what is decided, not by what a guard sees."""
+    """Some triggers have rows that differ by what is decided, not by what a guard sees."""
     match payload:
         case e.MainLost(candidate=candidate):
             return (candidate is not None) == (rule.dest is Phase.FAILOVER)
         case e.MainPromoted(sync=sync):
             return bool(sync) == (rule.dest is Phase.OPERATIONAL)
+        case e.ResetOrdered(request=request):
+            return bool(request) != (reset_is_allowed in rule.guards)
         case _:
             return True
 

@@ -8,8 +8,57 @@ import re
 
 from attrs import field, fields, frozen
 
+from statemachine.asked import (
+    CooldownLifted,
+    FailoverForced,
+    ObservingChanged,
+    Paused,
+    RequestRefused,
+    Resumed,
+    WouldHave,
+)
 from statemachine.cluster import Registration
 from statemachine.ids import Durability, Instance, Mode, Phase
+
+__all__ = [
+    "BY_TRIGGER",
+    "PAYLOADS",
+    "BootstrapRefused",
+    "CandidateLost",
+    "ClusterAdopted",
+    "CooldownLifted",
+    "DecisionRefused",
+    "DrainAbandoned",
+    "Drained",
+    "Event",
+    "FailoverForced",
+    "InstanceRefused",
+    "LeaderElected",
+    "MainAppointed",
+    "MainFenced",
+    "MainLost",
+    "MainPromoted",
+    "MainReturned",
+    "ObservingChanged",
+    "Paused",
+    "Payload",
+    "PolicyChanged",
+    "ReadersChanged",
+    "RegistrationOpened",
+    "RegistrationRetired",
+    "RenewalStarted",
+    "RequestRefused",
+    "ResetCancelled",
+    "ResetDone",
+    "ResetOrdered",
+    "Resumed",
+    "SwitchoverStarted",
+    "SyncJoined",
+    "SyncLost",
+    "WouldHave",
+    "payload_fields",
+    "trigger_of",
+]
 
 
 @frozen
@@ -88,6 +137,7 @@ class MainLost:
     candidate: Instance | None
     cause: str
     was_silent: bool
+    at_s: int = 0  # wall seconds since the epoch
 
 
 @frozen
@@ -108,6 +158,7 @@ class SwitchoverStarted:
 
     candidate: Instance
     cause: str
+    request: str = ""
 
 
 @frozen
@@ -177,6 +228,7 @@ class ResetOrdered:
     event's seq; it is void in any other term."""
 
     instance: Instance
+    request: str = ""
 
 
 @frozen
@@ -196,9 +248,10 @@ class ResetDone:
 
 @frozen
 class PolicyChanged:
-    """The durability in force, from the settings or from a person."""
+    """The durability in force, from the settings or from a person (`request`)."""
 
     durability: Durability
+    request: str = ""
 
 
 @frozen
@@ -222,6 +275,13 @@ Payload = (
     | MainLost
     | RenewalStarted
     | SwitchoverStarted
+    | FailoverForced
+    | Paused
+    | Resumed
+    | ObservingChanged
+    | CooldownLifted
+    | RequestRefused
+    | WouldHave
     | Drained
     | DrainAbandoned
     | MainFenced

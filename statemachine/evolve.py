@@ -12,9 +12,12 @@ from attrs import evolve as change
 from statemachine import events as e
 from statemachine.cluster import Change, Cluster, Refused, Registration
 from statemachine.events import Event
-from statemachine.ids import Durability, Instance, Phase, Seq, Term
+from statemachine.folds import ASKED, closed, next_term, noted, refusal_key
+from statemachine.ids import Durability, Instance, Phase, Seq
 from statemachine.invariants import check
 from statemachine.rules import IllegalTransition, edge_exists
+
+ANSWERED_MAX = 64  # entries are removed once answered; only the newest can still be seen
 
 
 def evolve(cluster: Cluster, event: Event) -> Cluster:
@@ -35,22 +38,24 @@ def evolve(cluster: Cluster, event: Event) -> Cluster:
         )
     seq = Seq(cluster.seq + 1)
     after = FOLDS[type(event.payload)](change(cluster, seq=seq), event.payload)
+    after = _with_answer(after, getattr(event.payload, "request", ""))
     noted = after.noted if event.dest is cluster.phase else frozenset[str]()
     after = change(after, phase=event.dest, noted=noted)
     check(cluster, event, after)
     return after
 
 
-def _next_term(cluster: Cluster) -> Term:
-    return Term(cluster.term + 1)
+def _with_answer(c: Cluster, request: str) -> Cluster:
+    """The request that this event answers is not looked at again."""
+    return change(c, answered=(*c.answered, request)[-ANSWERED_MAX:]) if request else c
 
 
 def _leader_elected(c: Cluster, p: e.LeaderElected) -> Cluster:
-    return change(c, term=_next_term(c), leader=p.leader)
+    return change(c, term=next_term(c), leader=p.leader)
 
 
 def _main_appointed(c: Cluster, p: e.MainAppointed) -> Cluster:
-    term = _next_term(c)
+    term = next_term(c)
     return change(
         c,
         term=term,
@@ -65,7 +70,7 @@ def _main_appointed(c: Cluster, p: e.MainAppointed) -> Cluster:
 
 
 def _cluster_adopted(c: Cluster, p: e.ClusterAdopted) -> Cluster:
-    term = _next_term(c)
+    term = next_term(c)
     return change(
         c,
         term=term,
@@ -78,21 +83,12 @@ def _cluster_adopted(c: Cluster, p: e.ClusterAdopted) -> Cluster:
     )
 
 
-def _noted(c: Cluster, note: str) -> Cluster:
-    return change(c, noted=c.noted | {note})
-
-
 def _bootstrap_refused(c: Cluster, p: e.BootstrapRefused) -> Cluster:
-    return _noted(c, f"bootstrap_refused: {p.reason}")
+    return noted(c, f"bootstrap_refused: {p.reason}")
 
 
 def _decision_refused(c: Cluster, p: e.DecisionRefused) -> Cluster:
-    return _noted(c, refusal_key(p.trigger, p.candidate, p.guard))
-
-
-def refusal_key(trigger: str, candidate: str, guard: str) -> str:
-    """Under which a refusal counts as the same one again."""
-    return f"{trigger}/{candidate}/{guard}"
+    return noted(c, refusal_key(p.trigger, p.candidate, p.guard))
 
 
 def _registration_opened(c: Cluster, p: e.RegistrationOpened) -> Cluster:
@@ -118,20 +114,16 @@ def _with_sync(c: Cluster, sync: frozenset[Any]) -> Cluster:
 def _sync_lost(c: Cluster, p: e.SyncLost) -> Cluster:
     after = _with_sync(c, c.sync - {p.instance})
     alone_and_required = len(after.sync) == 1 and c.durability is Durability.REQUIRED
-    return _closed(after) if alone_and_required else after
-
-
-def _closed(c: Cluster) -> Cluster:
-    """RW closed by the entry being folded: gateways have to acknowledge it."""
-    return change(c, rw_open=False, rw_closed_seq=c.seq)
+    return closed(after) if alone_and_required else after
 
 
 def _main_lost(c: Cluster, p: e.MainLost) -> Cluster:
-    closed = change(_closed(c), term=_next_term(c))
+    lost = change(c, lost_at_s=p.at_s, is_cooldown_lifted=False)
+    after = change(closed(lost), term=next_term(c))
     if p.candidate is None:
-        return change(closed, is_main_lost=True)
+        return change(after, is_main_lost=True)
     moved = Change(cause=p.cause, old_main=c.main, candidate=p.candidate, was_silent=p.was_silent)
-    return change(closed, change=moved, readers=c.readers - {p.candidate})
+    return change(after, change=moved, readers=c.readers - {p.candidate})
 
 
 def _renewal_started(c: Cluster, p: e.RenewalStarted) -> Cluster:
@@ -143,7 +135,7 @@ def _renewal_started(c: Cluster, p: e.RenewalStarted) -> Cluster:
         is_planned=True,
         needs_drain=p.needs_drain,
     )
-    return change(_closed(c), term=_next_term(c), change=moved, lagging=p.lagging)
+    return change(closed(c), term=next_term(c), change=moved, lagging=p.lagging)
 
 
 def _switchover_started(c: Cluster, p: e.SwitchoverStarted) -> Cluster:
@@ -151,7 +143,7 @@ def _switchover_started(c: Cluster, p: e.SwitchoverStarted) -> Cluster:
         cause=p.cause, old_main=c.main, candidate=p.candidate, is_planned=True, needs_drain=True
     )
     readers = c.readers - {p.candidate}
-    return change(_closed(c), term=_next_term(c), change=moved, readers=readers)
+    return change(closed(c), term=next_term(c), change=moved, readers=readers)
 
 
 def _edit_change(c: Cluster, **edits: Any) -> Cluster:
@@ -176,7 +168,7 @@ def _main_fenced(c: Cluster, p: e.MainFenced) -> Cluster:
 def _candidate_lost(c: Cluster, p: e.CandidateLost) -> Cluster:
     after = change(
         c,
-        term=_next_term(c),
+        term=next_term(c),
         readers=c.readers - {p.candidate},
         registrations=() if c.change and c.change.fence else c.registrations,
     )
@@ -210,7 +202,7 @@ def _still_refused(c: Cluster, main: Instance) -> tuple[Refused, ...]:
 
 
 def _main_returned(c: Cluster, p: e.MainReturned) -> Cluster:
-    term = _next_term(c)
+    term = next_term(c)
     return change(c, term=term, main_term=term, rw_open=True, is_main_lost=False)
 
 
@@ -226,11 +218,12 @@ def _instance_refused(c: Cluster, p: e.InstanceRefused) -> Cluster:
 
 
 def _reset_ordered(c: Cluster, p: e.ResetOrdered) -> Cluster:
-    ordered = tuple(
-        change(r, token=int(c.seq), term=c.term) if r.instance == p.instance else r
-        for r in c.refused
-    )
-    return change(c, refused=ordered)
+    others = tuple(r for r in c.refused if r.instance != p.instance)
+    known = c.refusal_of(p.instance) or Refused(p.instance, c.term, "asked for by a person")
+    ordered = change(known, token=int(c.seq), term=c.term)
+    names = tuple(r for r in c.registrations if r.instance != p.instance)
+    readers = c.readers - {p.instance}
+    return change(c, refused=(*others, ordered), registrations=names, readers=readers)
 
 
 def _reset_cancelled(c: Cluster, p: e.ResetCancelled) -> Cluster:
@@ -244,7 +237,11 @@ def _reset_done(c: Cluster, p: e.ResetDone) -> Cluster:
 
 
 def _policy_changed(c: Cluster, p: e.PolicyChanged) -> Cluster:
-    return change(c, durability=p.durability)
+    setting = c.durability_setting if p.request else p.durability
+    after = change(c, durability=p.durability, durability_setting=setting)
+    if c.phase is not Phase.DEGRADED or c.is_main_lost or c.is_fresh or len(c.sync) > 1:
+        return after
+    return change(after, rw_open=True) if p.durability is Durability.PREFERRED else closed(after)
 
 
 FOLDS: dict[type, Callable[[Cluster, Any], Cluster]] = {
@@ -260,6 +257,7 @@ FOLDS: dict[type, Callable[[Cluster, Any], Cluster]] = {
     e.MainLost: _main_lost,
     e.RenewalStarted: _renewal_started,
     e.SwitchoverStarted: _switchover_started,
+    **ASKED,
     e.Drained: _drained,
     e.DrainAbandoned: _drain_abandoned,
     e.MainFenced: _main_fenced,
@@ -273,6 +271,3 @@ FOLDS: dict[type, Callable[[Cluster, Any], Cluster]] = {
     e.ResetDone: _reset_done,
     e.PolicyChanged: _policy_changed,
 }
-
-EMPTY = Cluster()
-assert EMPTY.phase is Phase.BOOTSTRAP

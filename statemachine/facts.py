@@ -132,6 +132,11 @@ def choose_candidate(cluster: Cluster, view: View) -> Instance | None:
     return members[0] if members else None
 
 
+def is_idle(cluster: Cluster, view: View) -> bool:
+    """Whether a person wants nothing to be done: paused, or observed only."""
+    return cluster.pause is not None or cluster.is_observed or view.policy.observe_only
+
+
 def is_leaving(view: View, instance: Instance) -> bool:
     """Whether its pod is being deleted: it still answers, and will stop soon."""
     pod = view.instance(instance).pod

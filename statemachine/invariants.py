@@ -38,10 +38,10 @@ def one_main_per_term(before: Cluster, event: Event, after: Cluster) -> str:
 
 
 def only_sync_members_become_main(before: Cluster, event: Event, after: Cluster) -> str:
-    """S3: a candidate and a main come from the sync set."""
+    """S3: a candidate and a main come from the sync set, but for one that a person named."""
     candidate = after.change.candidate if after.change else after.main
     if candidate is None or candidate in before.sync or candidate in after.sync - before.sync:
-        first = isinstance(event.payload, e.MainAppointed | e.ClusterAdopted)
+        first = isinstance(event.payload, e.MainAppointed | e.ClusterAdopted | e.FailoverForced)
         return (
             ""
             if candidate is None or candidate in before.sync or first

@@ -176,10 +176,37 @@ class Folded:
 
 
 @frozen
-class Ticked:
-    """Time has passed; nothing else happened."""
+class Request:
+    """What a person asks for: one entry of the ConfigMap of requests. Times are wall seconds."""
+
+    id: str
+    kind: str
+    author: str = ""
+    reason: str = ""
+    instance: str = ""
+    value: str = ""
+    confirm: str = ""  # the cluster's name, typed by a person who accepts a loss
+    for_s: float = 0.0  # how long a pause lasts
+    not_before_s: float = 0.0
+    expires_s: float = float("inf")
+    trouble: str = ""  # why the entry could not be read
+
+
+@frozen
+class RequestsListed:
+    """All open requests: a full picture."""
 
     at_s: float
+    requests: tuple[Request, ...]
+
+
+@frozen
+class Ticked:
+    """Time has passed; nothing else happened. `wall_s`: seconds since the epoch, for what people
+    have dated (expiry, a pause); no safety rule looks at it."""
+
+    at_s: float
+    wall_s: float = 0.0
 
 
 Observation = (
@@ -191,5 +218,6 @@ Observation = (
     | CommandEnded
     | LeadershipChanged
     | Folded
+    | RequestsListed
     | Ticked
 )

@@ -31,6 +31,7 @@ from statemachine.observations import (
     PodsListed,
     ProbeAnswered,
     ProbeFailed,
+    RequestsListed,
     Ticked,
 )
 from statemachine.view import (
@@ -39,6 +40,7 @@ from statemachine.view import (
     Marker,
     Promotion,
     RefusedRegistration,
+    RequestView,
     Unsettled,
     View,
 )
@@ -70,8 +72,10 @@ def observe(view: View, seen: Observation) -> View:
             return change(view, identity=seen.identity, reign_since_s=seen.at_s, instances=forgot)
         case Folded():
             return _folded(view, seen)
+        case RequestsListed():
+            return _requests_listed(view, seen)
         case Ticked():
-            return view
+            return change(view, wall_s=max(view.wall_s, seen.wall_s))
         case _:
             assert_never(seen)
 
@@ -154,6 +158,12 @@ def _is_long_gone(view: View, gateway: GatewayView) -> bool:
     return (
         gateway.is_deleted and view.now_s - gateway.changed_at_s > 2 * view.policy.gateway_barrier_s
     )
+
+
+def _requests_listed(view: View, listed: RequestsListed) -> View:
+    since = {r.request.id: r.since_s for r in view.requests}
+    seen = (RequestView(r, since.get(r.id, listed.at_s)) for r in listed.requests)
+    return change(view, requests=tuple(sorted(seen, key=lambda r: (r.since_s, r.request.id))))
 
 
 def _folded(view: View, folded: Folded) -> View:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from statemachine import facts as f
 from statemachine.cluster import Cluster, Registration
 from statemachine.commands import (
+    CloseRequest,
     Command,
     Demote,
     Drop,
@@ -36,7 +37,16 @@ def plan(cluster: Cluster, view: View) -> tuple[Command, ...]:
     """Everything owed now; nothing while this process does not lead, or before its barrier."""
     if not view.identity or cluster.leader != view.identity:
         return ()
-    return tuple(_owed(cluster, view))
+    if f.is_idle(cluster, view):
+        return tuple(_close_requests(cluster, view))
+    return (*_close_requests(cluster, view), *_owed(cluster, view))
+
+
+def _close_requests(cluster: Cluster, view: View) -> Iterator[Command]:
+    """Answered requests are removed, so that they are not read for ever."""
+    for seen in view.requests:
+        if seen.request.id in cluster.answered:
+            yield CloseRequest(seen.request.id)
 
 
 def _owed(cluster: Cluster, view: View) -> Iterator[Command]:

@@ -37,17 +37,10 @@ class Proposal:
 Proposer = Callable[[Cluster, View], Iterator[Proposal]]
 
 
-def barrier(cluster: Cluster, view: View) -> Iterator[Proposal]:
-    """A new reign begins with its own event."""
-    if cluster.leader != view.identity:
-        why = f"{view.identity} leads now"
-        yield Proposal(e.LeaderElected(view.identity), why)
-
-
 def policy(cluster: Cluster, view: View) -> Iterator[Proposal]:
     """The durability of the settings is the one in force."""
     wanted = view.policy.durability
-    if cluster.durability is not wanted:
+    if cluster.durability_setting is not wanted:
         yield Proposal(e.PolicyChanged(wanted), f"the settings say {wanted.value}")
 
 
@@ -93,11 +86,12 @@ def loss(cluster: Cluster, view: View) -> Iterator[Proposal]:
         return
     candidate = f.choose_candidate(cluster, view)
     was_silent = evidence.needs_s > 0
-    lost = e.MainLost(candidate, evidence.cause, was_silent)
+    lost = e.MainLost(candidate, evidence.cause, was_silent, int(view.wall_s))
     yield Proposal(lost, evidence.cause, candidate)
     if cluster.phase is Phase.DEGRADED and not cluster.is_main_lost:
         why = f"{evidence.cause}; nobody else is safe: {cluster.main} must come back"
-        yield Proposal(e.MainLost(None, evidence.cause, was_silent), why, candidate)
+        nobody = e.MainLost(None, evidence.cause, was_silent, int(view.wall_s))
+        yield Proposal(nobody, why, candidate)
 
 
 def switchover(cluster: Cluster, view: View) -> Iterator[Proposal]:
@@ -161,6 +155,8 @@ def verdict(cluster: Cluster) -> str:
     have acknowledged what its sync replica did not hold: it tells the replica before the client.
     One that was cut off may have, for it ignores that the telling failed (MEMGRAPH 3.6a)."""
     change = cluster.change
+    if change is not None and change.verdict:
+        return change.verdict  # accepted by a person
     if change is None or change.is_drained or change.candidate == change.old_main:
         return "none"
     may_have = change.was_silent or (change.is_planned and change.fence != "dead")
@@ -224,9 +220,8 @@ def housekeeping(cluster: Cluster, view: View) -> Iterator[Proposal]:
 
 
 PROPOSERS: dict[Phase, tuple[Proposer, ...]] = {
-    Phase.BOOTSTRAP: (barrier, policy, beginning),
+    Phase.BOOTSTRAP: (policy, beginning),
     Phase.OPERATIONAL: (
-        barrier,
         policy,
         loss,
         switchover,
@@ -235,9 +230,8 @@ PROPOSERS: dict[Phase, tuple[Proposer, ...]] = {
         joining,
         housekeeping,
     ),
-    Phase.FAILOVER: (barrier, drain, fence, promotion, lost_candidate, housekeeping),
+    Phase.FAILOVER: (drain, fence, promotion, lost_candidate, housekeeping),
     Phase.DEGRADED: (
-        barrier,
         policy,
         promotion,
         comeback,

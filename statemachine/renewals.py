@@ -66,7 +66,8 @@ def _after_restart(cluster: Cluster, view: View) -> Iterator[Renewal]:
 
 def _is_renewal_wanted(cluster: Cluster, view: View) -> bool:
     """Eager: at once. Lazy: right before a planned change of main (F13)."""
-    is_needed_now = cluster.main is not None and f.is_leaving(view, cluster.main)
+    asked = any(r.request.kind == "switchover" for r in view.requests)
+    is_needed_now = asked or (cluster.main is not None and f.is_leaving(view, cluster.main))
     how = view.policy.renewal
     return how == "eager" or (how == "lazy" and is_needed_now)
 

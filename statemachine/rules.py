@@ -13,7 +13,6 @@ becomes main by `main_promoted` alone, also after a restart of the recorded main
 from collections.abc import Callable
 from functools import cache
 
-from attrs import frozen
 from transitions import Machine
 
 from statemachine import guards as g
@@ -21,33 +20,18 @@ from statemachine.events import BY_TRIGGER
 from statemachine.facts import Situation
 from statemachine.guards import Guard
 from statemachine.ids import Phase
-
-B, O, F, D = Phase.BOOTSTRAP, Phase.OPERATIONAL, Phase.FAILOVER, Phase.DEGRADED  # noqa: E741
-ANY = (B, O, F, D)
+from statemachine.rule import ANY, B, D, F, O, Rule
+from statemachine.rules_asked import ASKED_RULES
 
 
 class IllegalTransition(Exception):
     """A bug, or a history that was not written by this table: there is no such row."""
 
 
-@frozen
-class Rule:
-    """One row. `dest` None: the phase stays."""
-
-    trigger: str
-    sources: tuple[Phase, ...]
-    dest: Phase | None
-    guards: tuple[Guard, ...]
-    note: str
-
-    def target(self, source: Phase) -> Phase:
-        """Where the row leads from `source`."""
-        return self.dest or source
-
-
 RULES: tuple[Rule, ...] = (
     Rule("leader_elected", ANY, None, (g.reign_is_new,), "barrier: term + 1 before all else"),
     Rule("policy_changed", ANY, None, (), "the durability in force"),
+    *ASKED_RULES,
     Rule("decision_refused", ANY, None, (), "wanted, and a guard said no; once per refusal"),
     # -- the beginning
     Rule(
@@ -86,6 +70,7 @@ RULES: tuple[Rule, ...] = (
             g.evidence_lasts,
             g.vantages_agree,
             g.no_registration_under_way,
+            g.cooldown_is_over,
             g.in_sync_set,
             g.subject_answers,
             g.subject_is_ours,
@@ -233,6 +218,13 @@ RULES: tuple[Rule, ...] = (
         None,
         (g.main_answers_as_main, g.subject_is_expendable, g.reset_is_allowed, g.reset_is_due),
         "data set aside and rebuilt from the main",
+    ),
+    Rule(
+        "reset_ordered",
+        (O, D),
+        None,
+        (g.main_answers_as_main, g.subject_is_expendable, g.subject_stays),
+        "the same, asked for by a person",
     ),
     Rule("reset_cancelled", ANY, None, (), "void in any other term or circumstance"),
     Rule("reset_done", (O, D), None, (g.subject_answers,), "it came back empty"),

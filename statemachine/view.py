@@ -10,6 +10,7 @@ from statemachine.observations import (
     GatewayFacts,
     PodFacts,
     ProbeAnswered,
+    Request,
     Row,
 )
 
@@ -37,6 +38,9 @@ class Policy:
     reset_interval_s: float = 60.0  # at most one reset of an instance in this time
     reset: str = "safe"  # off | safe (only when nothing acknowledged can be missing) | always
     read_fallback_main: bool = False
+    cluster_name: str = ""  # the release: what a person types who accepts a loss
+    failover_cooldown_s: float = 0.0  # no second automatic failover sooner; 0 = no limit
+    observe_only: bool = False  # decide, record, and do nothing
 
 
 @frozen
@@ -121,6 +125,14 @@ class GatewayView:
 
 
 @frozen
+class RequestView:
+    """A request and when this process saw it first."""
+
+    request: Request
+    since_s: float
+
+
+@frozen
 class RefusedRegistration:
     """Memgraph's answer to a REGISTER that failed."""
 
@@ -152,6 +164,8 @@ class View:
     registering_since_s: float | None = None  # a REGISTER is under way on the main
     marking: tuple[tuple[Instance, Incarnation], ...] = ()  # incarnations when the marker was sent
     refused_registrations: tuple[RefusedRegistration, ...] = field(default=())
+    requests: tuple[RequestView, ...] = ()
+    wall_s: float = 0.0  # for what people have dated
 
     def instance(self, instance: Instance) -> InstanceView:
         """What is known of an instance; an empty view when nothing is."""

@@ -30,6 +30,7 @@ from statemachine.guards.fencing import (
     subject_stays,
 )
 from statemachine.guards.loss import (
+    cooldown_is_over,
     evidence_lasts,
     in_sync_set,
     main_answers_as_main,
@@ -38,6 +39,7 @@ from statemachine.guards.loss import (
     nobody_is_safe,
     subject_answers,
     subject_is_ours,
+    subject_is_ours_or_first,
     vantages_agree,
 )
 from statemachine.guards.redundancy import (
@@ -64,6 +66,7 @@ __all__ = [
     "another_copy_remains",
     "candidate_is_promoted",
     "carried_replicas",
+    "cooldown_is_over",
     "drain_is_overdue",
     "drained_if_needed",
     "eligible_answer",
@@ -98,6 +101,7 @@ __all__ = [
     "subject_is_expendable",
     "subject_is_of_this_epoch",
     "subject_is_ours",
+    "subject_is_ours_or_first",
     "subject_stays",
     "sync_is_proven",
     "sync_is_unready_or_leaves",

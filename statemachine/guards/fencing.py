@@ -56,6 +56,8 @@ def fence_proof(s: Situation) -> str:
     old = view.instance(change.old_main)
     if old.kubelet_says_gone:
         return "dead"  # a writable comeback meets no gateway: they have cut, and verify anew (S7)
+    if change.is_forced and old.failing_since_s is not None:
+        return "accepted by a person"  # every gateway has cut; what the old main does is its own
     silent_s = view.now_s - (old.failing_since_s or view.now_s)
     if change.is_planned and silent_s < view.policy.main_grace_s:
         return ""  # it was well a moment ago: it is asked to step down first

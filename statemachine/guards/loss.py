@@ -29,6 +29,18 @@ def vantages_agree(s: Situation) -> Fact:
     return Fact(2 * len(reach_it) < total, saw, True)
 
 
+def cooldown_is_over(s: Situation) -> Fact:
+    """The last loss of a main is long ago, or a person has looked at it: what fails twice in a row
+    may fail because of what we do."""
+    limit_s, cluster = s.view.policy.failover_cooldown_s, s.cluster
+    if limit_s <= 0 or cluster.lost_at_s == 0 or cluster.is_cooldown_lifted:
+        return Fact(True, "no cooldown")
+    if s.subject is not None and s.subject == cluster.main:
+        return Fact(True, "the main itself goes on")
+    passed_s = s.view.wall_s - cluster.lost_at_s
+    return Fact(passed_s >= limit_s, f"last loss {passed_s:.0f} s ago, of {limit_s:.0f} s", True)
+
+
 def no_registration_under_way(s: Situation) -> Fact:
     """A REGISTER of a silent target freezes its main: that is not a dead main (L9)."""
     since_s = s.view.registering_since_s
@@ -63,6 +75,14 @@ def subject_is_ours(s: Situation) -> Fact:
     uuid = s.view.storage_uuid(s.subject) if s.subject else ""
     ok = s.subject is not None and f.is_ours(s.cluster, s.view, s.subject)
     return Fact(ok, f"{uuid or 'unknown'}, the cluster's is {s.cluster.storage_uuid}")
+
+
+def subject_is_ours_or_first(s: Situation) -> Fact:
+    """The instance carries the cluster's storage UUID, or there is no cluster yet (S10)."""
+    if not s.cluster.storage_uuid:
+        uuid = s.view.storage_uuid(s.subject) if s.subject else ""
+        return Fact(bool(uuid), f"the first: {uuid or 'not read'}")
+    return subject_is_ours(s)
 
 
 def no_reset_is_open(s: Situation) -> Fact:

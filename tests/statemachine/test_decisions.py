@@ -296,7 +296,9 @@ def test_a_lost_sync_leaves_the_set_before_its_row_goes() -> None:
     assert isinstance(decision, Event)
     assert decision.trigger == "renewal_started"
     assert decision.payload.lagging == {B}  # type: ignore[union-attr]
-    required = evolve(DEGRADED, durability=Durability.REQUIRED)
+    required = evolve(
+        DEGRADED, durability=Durability.REQUIRED, durability_setting=Durability.REQUIRED
+    )
     policy = evolve(POLICY, durability=Durability.REQUIRED)
     closed = view(UNREADY, failing(SYNC, REFUSES, 3), OTHER, policy=policy)
     assert decided(required, closed) == "readers_changed"

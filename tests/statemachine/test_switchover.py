@@ -225,6 +225,7 @@ def test_with_three_copies_one_may_be_lost_without_a_change_of_phase() -> None:
     three = evolve(
         OPERATIONAL,
         durability=Durability.REQUIRED,
+        durability_setting=Durability.REQUIRED,
         sync=frozenset({A, B, C}),
         registrations=(joined(), joined(name_c, C)),
     )

@@ -1,0 +1,86 @@
+"""Folds that several events share, and those of events that people cause."""
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import evolve as change
+
+from statemachine import events as e
+from statemachine.cluster import Change, Cluster, Pause
+from statemachine.ids import Term
+
+
+def next_term(cluster: Cluster) -> Term:
+    return Term(cluster.term + 1)
+
+
+def noted(c: Cluster, note: str) -> Cluster:
+    return change(c, noted=c.noted | {note})
+
+
+def refusal_key(trigger: str, candidate: str, guard: str) -> str:
+    """Under which a refusal counts as the same one again."""
+    return f"{trigger}/{candidate}/{guard}"
+
+
+def closed(c: Cluster) -> Cluster:
+    """RW closed by the entry being folded: gateways have to acknowledge it."""
+    return change(c, rw_open=False, rw_closed_seq=c.seq)
+
+
+def _failover_forced(c: Cluster, p: e.FailoverForced) -> Cluster:
+    """The candidate counts as complete from here on, for a person says so; the members that do
+    hold everything stay members, should the candidate die."""
+    moved = Change(
+        cause=p.cause,
+        old_main=c.main,
+        candidate=p.candidate,
+        is_forced=True,
+        verdict=p.verdict,
+        was_silent=True,
+    )
+    return change(
+        closed(c),
+        term=next_term(c),
+        change=moved,
+        sync=c.sync | {p.candidate},
+        readers=c.readers - {p.candidate},
+        storage_uuid=c.storage_uuid or p.storage_uuid,
+        refused=tuple(r for r in c.refused if r.instance != p.candidate),
+        registrations=(),
+    )
+
+
+def _paused(c: Cluster, p: e.Paused) -> Cluster:
+    return change(c, pause=Pause(p.author, p.reason, p.until_s))
+
+
+def _resumed(c: Cluster, p: e.Resumed) -> Cluster:
+    return change(c, pause=None)
+
+
+def _observing_changed(c: Cluster, p: e.ObservingChanged) -> Cluster:
+    return change(c, is_observed=p.is_on)
+
+
+def _cooldown_lifted(c: Cluster, p: e.CooldownLifted) -> Cluster:
+    return change(c, is_cooldown_lifted=True)
+
+
+def _request_refused(c: Cluster, p: e.RequestRefused) -> Cluster:
+    return c
+
+
+def _would_have(c: Cluster, p: e.WouldHave) -> Cluster:
+    return noted(c, refusal_key("would_have", p.candidate, p.trigger))
+
+
+ASKED: dict[type, Callable[[Cluster, Any], Cluster]] = {
+    e.FailoverForced: _failover_forced,
+    e.Paused: _paused,
+    e.Resumed: _resumed,
+    e.ObservingChanged: _observing_changed,
+    e.CooldownLifted: _cooldown_lifted,
+    e.RequestRefused: _request_refused,
+    e.WouldHave: _would_have,
+}
