@@ -1,7 +1,9 @@
 """How large a world is explored: named runs, each with its own faults."""
 
 from attrs import frozen
-from mc_world import Budget
+from mc_world import Budget, Physics
+
+TRUE_TO_LIFE = Physics()
 
 
 @frozen
@@ -12,7 +14,8 @@ class Run:
     budget: Budget
     instances: int = 2
     eligible: int = 2
-    late_replies: bool = False
+    physics: Physics = TRUE_TO_LIFE
+    required: bool = False
 
 
 def _one(name: str, instances: int = 2, eligible: int = 2, **faults: int) -> Run:

@@ -70,14 +70,16 @@ class Decided(NamedTuple):
 class Brain:
     """One for each exploration: `eligible` of `instances` may become main."""
 
-    def __init__(self, eligible: int, instances: int, renewal: str = "eager") -> None:
-        self.eligible, self.instances = eligible, instances
-        self.patient = n.policy(eligible, True, renewal)
-        self.impatient = n.policy(eligible, False, renewal)
+    def __init__(self, eligible: int, instances: int, *, required: bool = False) -> None:
+        self.eligible, self.instances, self.required = eligible, instances, required
+        self.patient = n.policy(eligible, True, required)
+        self.impatient = n.policy(eligible, False, required)
+        self.outlives = False  # late commands land on later processes, too
         self.clusters: Numbers[Cluster] = Numbers()
         self.views: Numbers[View] = Numbers()
         self.commands: Numbers[c.Command] = Numbers()
         self._memo: dict[Hashable, Any] = {}
+        self.normal_books: dict[Any, Any] = {}  # of mc_canon
         self.fresh_view = self.views.of(
             n.normal_view(View(policy=self.patient, identity=n.LEADER, pods_known=False))
         )
@@ -105,6 +107,16 @@ class Brain:
                 for k, g in enumerate(value.gateways)
             )
             found = self._memo[key] = self.views.of(changed(value, gateways=gates))
+        return int(found)
+
+    def after_barrier(self, view: int) -> int:
+        """The view once it has watched the gateways for longer than the barrier."""
+        key = ("barrier", view)
+        found = self._memo.get(key)
+        if found is None:
+            value = self.views.values[view]
+            at_s = n.LONG_AGO_S if value.gateways_first_read_s is not None else None
+            found = self._memo[key] = self.views.of(changed(value, gateways_first_read_s=at_s))
         return int(found)
 
     def without_marking(self, view: int) -> int:
@@ -244,7 +256,8 @@ class Brain:
 
     def in_old_term(self, command: int) -> int:
         """The command once the ledger is in a newer term."""
-        return self.commands.of(changed(self.commands.values[command], term=n.OLD_TERM))
+        value: Any = self.commands.values[command]
+        return self.commands.of(changed(value, term=n.OLD_TERM))
 
     def generation(self, head: int) -> int:
         """The last one that was given out."""
@@ -310,9 +323,9 @@ def pods(states: tuple[tuple[bool, int], ...]) -> o.PodsListed:
     return o.PodsListed(n.NOW_S, facts, ())
 
 
-def gateways(states: tuple[tuple[bool, bool], ...]) -> o.GatewaysListed:
-    """A quorum list after the last closing event: (acked, mute). The stamp of one that is not mute
-    has changed since anybody looked."""
+def gateways(states: tuple[tuple[bool, bool, bool], ...]) -> o.GatewaysListed:
+    """A quorum list after the last closing event: (acked, mute, listed). The stamp of one that is
+    not mute has changed since anybody looked."""
     facts = tuple(
         o.GatewayFacts(
             pod=f"gateway-{k}",
@@ -321,6 +334,7 @@ def gateways(states: tuple[tuple[bool, bool], ...]) -> o.GatewaysListed:
             rw_open=False,
             term=n.OLD_TERM,
         )
-        for k, (acked, mute) in enumerate(states)
+        for k, (acked, mute, listed) in enumerate(states)
+        if listed
     )
     return o.GatewaysListed(n.NOW_S, facts, quorum_after_seq=n.CLOSED_SEQ)

@@ -4,48 +4,77 @@ from mc_brain import Brain
 from mc_world import BASE, Log, Memgraph, State
 
 
-def canonical(brain: Brain, state: State) -> State:
-    """The normal form."""
-    return _gens(brain, _logs(_messages(state)))
+def canonical(brain: Brain, state: State, before: State | None = None) -> State:
+    """The normal form; `before` is the normal state that a step has led here from, so that what
+    the step did not touch need not be looked at."""
+    if (
+        before is None
+        or state.insts is not before.insts
+        or state.gates is not before.gates
+        or state.book is not before.book
+    ):
+        state = _logs(brain, state)
+    if state.msgs:
+        state = _messages(brain, state)
+    touched = before is None or state.view != before.view or state.head != before.head
+    if touched or before is None or state.insts is not before.insts or state.msgs != before.msgs:
+        state = _gens(brain, state)
+    return state
 
 
-def _messages(state: State) -> State:
+def _messages(brain: Brain, state: State) -> State:
     """What is late dies with the process that it was sent to."""
-    if not state.msgs:
-        return state
-    kept = [m for m in state.msgs if m.waiting or m.proc == state.insts[m.target].proc]
+    kept = [
+        m for m in state.msgs if m.waiting or brain.outlives or m.proc == state.insts[m.target].proc
+    ]
     return state._replace(msgs=tuple(sorted(kept)))
 
 
 # -- logs
 
+Books = tuple[tuple[Log, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+"""Logs, book, holed, replies."""
 
-def _logs(state: State) -> State:
+
+def _logs(brain: Brain, state: State) -> State:
     """What all copies begin with is BASE; writes and epochs are counted from 1."""
-    logs = [inst.log for inst in state.insts]
-    shared = _shared(logs)
-    if shared == 1 and all(len(log) <= 1 for log in logs) and not state.book:
+    logs = tuple([inst.log for inst in state.insts])
+    books = (logs, state.book, state.holed, tuple([gate.reply for gate in state.gates]))
+    normal = brain.normal_books.get(books)
+    if normal is None:
+        normal = brain.normal_books[books] = _normal_books(books)
+    if normal == books:
         return state
-    logs = [(BASE, *log[shared:]) if log else log for log in logs]
-    items = {item for log in logs for item in log}
-    known = {*items, *state.book, *(gate.reply for gate in state.gates)} - {BASE}
-    plus = {item: k + 1 for k, item in enumerate(sorted(x for x in known if x > 0))}
-    minus = {item: -k - 1 for k, item in enumerate(sorted((x for x in items if x < 0), key=abs))}
-    names = {BASE: BASE, **plus, **minus}
     insts = tuple(
-        _renumbered(inst, log, names) for inst, log in zip(state.insts, logs, strict=True)
+        inst if inst.log == log else inst._replace(log=log)
+        for inst, log in zip(state.insts, normal[0], strict=True)
     )
-    gone = {item for log in (state.insts[0].log,) for item in log[:shared]} if shared > 1 else set()
-    book = tuple(sorted(names[w] for w in state.book if w not in gone))
-    holed = tuple(sorted(names[w] for w in state.holed if w not in gone))
     gates = tuple(
-        g._replace(reply=names[g.reply] if g.reply not in gone else 0) if g.reply else g
-        for g in state.gates
+        gate if gate.reply == reply else gate._replace(reply=reply)
+        for gate, reply in zip(state.gates, normal[3], strict=True)
     )
-    return state._replace(insts=insts, book=book, holed=holed, gates=gates)
+    return state._replace(insts=insts, book=normal[1], holed=normal[2], gates=gates)
 
 
-def _shared(logs: list[Log]) -> int:
+def _normal_books(books: Books) -> Books:
+    logs, book, holed, replies = books
+    shared = _shared(logs)
+    gone = set(logs[0][:shared])
+    logs = tuple((BASE, *log[shared:]) if shared else log for log in logs)
+    used = {item for log in logs for item in log} | {*book, *replies}
+    used -= gone | {BASE}
+    plus = {item: k + 1 for k, item in enumerate(sorted(x for x in used if x > 0))}
+    minus = {item: -k - 1 for k, item in enumerate(sorted((x for x in used if x < 0), key=abs))}
+    names = {BASE: BASE, **plus, **minus}
+    return (
+        tuple(tuple(names[item] for item in log) for log in logs),
+        tuple(sorted(names[w] for w in book if w not in gone)),
+        tuple(sorted(names[w] for w in holed if w in book and w not in gone)),
+        tuple(names[w] if w not in gone else 0 for w in replies),
+    )
+
+
+def _shared(logs: tuple[Log, ...]) -> int:
     """How many items all logs begin with; 0 when a disk is empty."""
     length = 0
     for items in zip(*logs, strict=False):
@@ -53,11 +82,6 @@ def _shared(logs: list[Log]) -> int:
             break
         length += 1
     return length
-
-
-def _renumbered(inst: Memgraph, log: Log, names: dict[int, int]) -> Memgraph:
-    renamed = tuple(names[item] for item in log)
-    return inst if renamed == inst.log else inst._replace(log=renamed)
 
 
 # -- names of registrations

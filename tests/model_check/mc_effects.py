@@ -20,15 +20,15 @@ class Effect(NamedTuple):
     carried: tuple[str, ...] = ()
 
 
+def goes_to_an_instance(command: c.Command) -> bool:
+    """Whether it is about an instance; the others answer people, or read."""
+    return hasattr(command, "main") or hasattr(command, "instance")
+
+
 def target_of(command: c.Command) -> int:
-    """The instance that carries it out."""
-    match command:
-        case c.Register(main=main) | c.Drop(main=main) | c.Mark(main=main):
-            return n.INDEX[main]
-        case c.ListGateways():
-            raise TypeError(f"{command} goes to no instance")
-        case _:
-            return n.INDEX[command.instance]
+    """The instance that carries it out, or whose pod is deleted."""
+    name = getattr(command, "main", None) or getattr(command, "instance", None)
+    return n.INDEX[name] if name is not None else -1
 
 
 def sees(state: State, index: int) -> bool:

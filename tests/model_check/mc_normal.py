@@ -11,7 +11,7 @@ from attrs import evolve
 
 from statemachine import commands as c
 from statemachine.cluster import Cluster, Registration
-from statemachine.ids import Incarnation, Instance, Seq, Term
+from statemachine.ids import Durability, Incarnation, Instance, Seq, Term
 from statemachine.observations import ProbeAnswered
 from statemachine.view import GatewayView, InstanceView, Marker, Policy, View
 
@@ -27,7 +27,7 @@ NAMES = tuple(Instance(f"memgraph-{i}") for i in range(3))
 INDEX = {name: i for i, name in enumerate(NAMES)}
 
 
-def policy(eligible: int, patient: bool, renewal: str = "eager") -> Policy:
+def policy(eligible: int, patient: bool, required: bool = False) -> Policy:
     """Settings under which no grace is over yet (patient), or all are."""
     grace_s = 1e9 if patient else 0.5  # half of the age that everything has (BEFORE_S)
     return Policy(
@@ -37,7 +37,7 @@ def policy(eligible: int, patient: bool, renewal: str = "eager") -> Policy:
         sync_grace_s=grace_s,
         row_settle_s=grace_s,
         register_freeze_s=grace_s,
-        renewal=renewal,
+        durability=Durability.REQUIRED if required else Durability.PREFERRED,
         renewal_deadline_s=grace_s,
         catch_up_s=grace_s,
         reset="off",
@@ -167,7 +167,7 @@ def normal_view(v: View) -> View:
         reign_since_s=0.0,
         instances=tuple(_normal_instance(v, i, wanted[i.instance]) for i in v.instances),
         gateways=tuple(_normal_gateway(g) for g in v.gateways),
-        gateways_first_read_s=None if v.gateways_first_read_s is None else LONG_AGO_S,
+        gateways_first_read_s=_normal_first_read(v.gateways_first_read_s),
         registering_since_s=None if v.registering_since_s is None else BEFORE_S,
     )
 
@@ -226,6 +226,12 @@ def _normal_answer(answer: ProbeAnswered, ranks: Mapping[float, float]) -> Probe
     reached = [canon for at, canon in ranks.items() if at <= answer.asked_at_s]
     asked_at_s = max(reached, default=BEFORE_S)
     return evolve(answer, asked_at_s=asked_at_s, at_s=NOW_S)
+
+
+def _normal_first_read(at_s: float | None) -> float | None:
+    if at_s is None:
+        return None
+    return LONG_AGO_S if NOW_S - at_s > 50.0 else NOW_S
 
 
 def _normal_gateway(g: GatewayView) -> GatewayView:

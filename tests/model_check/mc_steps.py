@@ -13,7 +13,14 @@ import mc_memgraph as mg
 import mc_normal as n
 from mc_brain import Brain, Decided
 from mc_canon import canonical
-from mc_effects import Effect, land_late, perform, sees, target_of
+from mc_effects import (
+    Effect,
+    goes_to_an_instance,
+    land_late,
+    perform,
+    sees,
+    target_of,
+)
 from mc_world import (
     BASE,
     MAIN,
@@ -21,6 +28,7 @@ from mc_world import (
     STRICT,
     Gate,
     Message,
+    Physics,
     State,
     pair_bit,
     spend,
@@ -42,21 +50,17 @@ class Step(NamedTuple):
 
 
 class World:
-    """The steps from any state. The rules that a mutant may switch off are methods or product
-    functions; nothing is remembered in here but answers of the verbs.
+    """The steps from any state. Nothing is remembered in here but answers of the verbs."""
 
-    `late_replies`: an acknowledgement may wait in the gateway. `torn_death`: a main may die while
-    it alone holds a write that was acknowledged though finalize was lost; the product's verdict for
-    a main that died does not count with that (see the runs).
-    """
-
-    def __init__(self, brain: Brain, late_replies: bool = False, torn_death: bool = False) -> None:
-        self.brain, self.late_replies, self.torn_death = brain, late_replies, torn_death
+    def __init__(self, brain: Brain, physics: Physics | None = None) -> None:
+        self.brain, self.physics = brain, physics or Physics()
 
     def steps(self, s: State) -> Iterator[Step]:
         """All steps from this state, in normal form."""
         for step in self._all(s):
-            after = canonical(self.brain, step.state)
+            if step.state == s and not step.complaint:
+                continue
+            after = canonical(self.brain, step.state, s)
             if after != s or step.complaint:
                 yield Step(step.label, after, step.complaint)
 
@@ -83,9 +87,11 @@ class World:
         if self.brain.has_listed(s.view):
             yield Step(("gateways",), s._replace(view=self.list_gateways(s)))
             for k, gate in enumerate(s.gates):
-                if gate.mute:
+                if gate.mute or (gate.inst == NOBODY and not gate.listed):
                     view = self.brain.think_silent(s.view, k)
                     yield Step(("silent", k), s._replace(view=view))
+            if all(gate.listed or gate.inst == NOBODY for gate in s.gates):
+                yield Step(("barrier",), s._replace(view=self.brain.after_barrier(s.view)))
 
     def probe(self, s: State, i: int) -> int:
         """The leader's view after one probe."""
@@ -98,7 +104,7 @@ class World:
 
     def list_gateways(self, s: State) -> int:
         """The leader's view after a list of the gateway Leases."""
-        states = tuple((gate.acked, gate.mute) for gate in s.gates)
+        states = tuple((gate.acked, gate.mute, gate.listed) for gate in s.gates)
         return self.brain.see(s.view, ("gateways", states), lambda: (b.gateways(states),))
 
     # -- the leader decides
@@ -130,7 +136,7 @@ class World:
             if isinstance(command, c.ListGateways):
                 yield Step(("gateways",), s._replace(view=self.list_gateways(s)))
                 continue
-            if target_of(command) in busy:
+            if not goes_to_an_instance(command) or target_of(command) in busy:
                 continue
             effect = perform(s, command)
             if effect is not None:
@@ -173,7 +179,9 @@ class World:
         for k, message in enumerate(s.msgs):
             rest = s._replace(msgs=(*s.msgs[:k], *s.msgs[k + 1 :]))
             command = self.brain.commands.values[message.command]
-            arrives = s.insts[message.target].proc == message.proc and sees(s, message.target)
+            same = s.insts[message.target].proc == message.proc
+            same = same or (self.physics.outlives and not message.waiting)
+            arrives = same and sees(s, message.target)
             if message.waiting:
                 yield self._given_up(rest, message)
             if arrives and message.waiting:
@@ -218,19 +226,33 @@ class World:
         for k, gate in enumerate(s.gates):
             if gate.mute:
                 yield Step(("unmute", k), with_gate(s, k, gate._replace(mute=False)))
+                if gate.reply:
+                    yield self._reply(s, k, gate)
                 continue
             yield Step(("follow", k), with_gate(s, k, self.followed(gate, main)))
+            if self.physics.acks_first:
+                yield Step(("ack", k), with_gate(s, k, gate._replace(acked=True)))
+            if s.budget.unlist and gate.listed:
+                yield Step(
+                    ("unlist", k), with_gate(spend(s, "unlist"), k, gate._replace(listed=False))
+                )
             yield from self._open(s, k, gate, main)
             if gate.inst != NOBODY:
                 yield from self._serve(s, k, gate)
 
     def followed(self, gate: Gate, main: int) -> Gate:
-        """The gateway once it has folded the ledger's head: cut first, then acknowledged."""
+        """The gateway once it has folded the ledger's head: cut first, then acknowledged in a
+        Lease that exists."""
         if gate.inst != NOBODY and (gate.outdated or gate.inst != main):
-            gate = Gate(mute=gate.mute)
-        return gate._replace(acked=True)
+            gate = Gate()
+        return gate._replace(acked=True, listed=True, belief=NOBODY)
 
     def _open(self, s: State, k: int, gate: Gate, main: int) -> Iterator[Step]:
+        if gate.belief != NOBODY:
+            inst = s.insts[gate.belief]
+            if inst.up and inst.role == MAIN:
+                opened = gate._replace(inst=gate.belief, proc=inst.proc, belief=NOBODY)
+                yield Step(("reopen", k, gate.belief), with_gate(s, k, opened))
         gate = self.followed(gate, main)  # it reads the head before it asks
         if gate.inst != NOBODY or main == NOBODY or not s.insts[main].up:
             return
@@ -243,14 +265,19 @@ class World:
         inst = s.insts[gate.inst]
         same = inst.up and inst.proc == gate.proc
         if not same or not self.brain.may_use(s.head, inst.role, inst.uuid, inst.rows):
-            closed = Gate(acked=gate.acked)
+            belief = gate.inst if self.physics.no_head_read else NOBODY
+            closed = Gate(acked=gate.acked, listed=gate.listed, belief=belief)
+            closed = closed._replace(outdated=gate.outdated and belief != NOBODY)
             yield Step(("notice", k, gate.inst), with_gate(s, k, closed))
         if gate.reply:
-            told = with_gate(s, k, gate._replace(reply=0))
-            book = tuple(sorted({*s.book, gate.reply}))
-            yield Step(("reply", k, gate.reply), told._replace(book=book))
+            yield self._reply(s, k, gate)
         elif same and inst.role == MAIN:
             yield from self._write(s, k, gate)
+
+    def _reply(self, s: State, k: int, gate: Gate) -> Step:
+        told = with_gate(s, k, gate._replace(reply=0))
+        book = tuple(sorted({*s.book, gate.reply}))
+        return Step(("reply", k, gate.reply), told._replace(book=book))
 
     def _write(self, s: State, k: int, gate: Gate) -> Iterator[Step]:
         main = gate.inst
@@ -273,7 +300,7 @@ class World:
             yield Step(("die", k, main), mg.crash(alone, main))
 
     def _acked(self, s: State, k: int, gate: Gate, write: int) -> State:
-        if self.late_replies:
+        if self.physics.late_replies:
             return with_gate(s, k, gate._replace(reply=write))
         return s._replace(book=tuple(sorted({*s.book, write})))
 
@@ -293,7 +320,7 @@ class World:
     def _faults(self, s: State) -> Iterator[Step]:
         budget = s.budget
         for i, inst in enumerate(s.insts):
-            if inst.up and budget.crash and (self.torn_death or not _is_torn(s, i)):
+            if inst.up and budget.crash and (self.physics.torn_death or not _is_torn(s, i)):
                 yield Step(("crash", i), mg.crash(spend(s, "crash"), i))
                 if budget.disk:
                     yield Step(("disk", i), self._disk_lost(spend(spend(s, "crash"), "disk"), i))
@@ -302,7 +329,9 @@ class World:
             yield Step(("depose",), self._deposed(spend(s, "depose")))
         for k, gate in enumerate(s.gates):
             if budget.mute and not gate.mute:
-                muted = Gate(acked=gate.acked, mute=True)
+                muted = Gate(acked=gate.acked, mute=True, listed=gate.listed)
+                if self.physics.forwards_late:
+                    muted = muted._replace(reply=gate.reply)
                 yield Step(("mute", k), with_gate(spend(s, "mute"), k, muted))
 
     def _disk_lost(self, s: State, i: int) -> State:

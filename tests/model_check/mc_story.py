@@ -26,6 +26,10 @@ SENTENCES = {
     "follow": "gateway {0} folds the ledger's head, cuts what it forbids, and acknowledges",
     "open": "gateway {0} verifies {1} and opens",
     "notice": "gateway {0} notices that {1} is not the verified main any more, and closes",
+    "barrier": "the leader has watched the gateways for longer than the barrier",
+    "ack": "gateway {0} acknowledges, and has not cut yet",
+    "unlist": "the Lease of gateway {0} is deleted",
+    "reopen": "gateway {0} dials {1} again without reading the head, and opens",
     "mute": "gateway {0} is cut off from the API server, and closes by itself",
     "unmute": "gateway {0} reaches the API server again",
     "reply": "gateway {0} hands its client the acknowledgement of write {1}",
@@ -47,7 +51,7 @@ SENTENCES = {
 INSTANCE_AT = {
     **dict.fromkeys(("probe", "promoted", "restart", "unguarded", "checker", "crash"), (0,)),
     **dict.fromkeys(("disk", "blind", "seen"), (0,)),
-    **dict.fromkeys(("open", "notice", "write", "abort", "hole", "die"), (1,)),
+    **dict.fromkeys(("open", "reopen", "notice", "write", "abort", "hole", "die"), (1,)),
     **dict.fromkeys(("split", "joined"), (0, 1)),
 }
 COMMANDS = frozenset({"command", "send", "landed", "answer lost", "unknown", "late"})
@@ -77,7 +81,7 @@ def _command(command: c.Command) -> str:
         case c.ListGateways():
             return "ListGateways"
         case _:
-            return f"{type(command).__name__} {command.instance}"
+            return f"{type(command).__name__} {getattr(command, 'instance', '')}"
 
 
 def shown(brain: Brain, state: State) -> str:

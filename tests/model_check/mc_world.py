@@ -46,7 +46,8 @@ class Gate(NamedTuple):
     """One RW gateway. `inst` NOBODY: closed. `outdated`: the ledger gave clients a newer term than
     the one it was opened in; `acked`: it cut after the last event that closed RW, and said so;
     `mute`: cut off from the API server, and closed by itself; `reply`: a write whose
-    acknowledgement it has read from the main and not yet handed to its client."""
+    acknowledgement it has read from the main and not yet handed to its client; `listed`: its Lease
+    exists; `belief`: the main that it reopens to unasked (only where the head is not read)."""
 
     inst: int = NOBODY
     proc: int = 0
@@ -54,6 +55,8 @@ class Gate(NamedTuple):
     acked: bool = True
     mute: bool = False
     reply: int = 0
+    listed: bool = True
+    belief: int = NOBODY
 
 
 class Message(NamedTuple):
@@ -80,6 +83,26 @@ class Budget(NamedTuple):
     hole: int = 0  # finalize lost: acknowledged, and the replica only prepared
     depose: int = 0  # leaders that lose the Lease or die
     mute: int = 0  # gateways cut off from the API server, or dead
+    unlist: int = 0  # gateway Leases that somebody deletes
+
+
+class Physics(NamedTuple):
+    """What the small world is like. The first are true to life, or worse than it; the others break
+    what the gateway's relay or Memgraph's links promise, to see whether the world would notice.
+
+    `late_replies`: an acknowledgement may wait in the gateway. `torn_death`: a main may die while
+    it alone holds a write that was acknowledged though finalize was lost. `outlives`: late commands
+    land on a later process, too. `no_head_read`: a gateway reopens to the main that it knew.
+    `forwards_late`: one that is cut off hands on what it has read before it looks at its deadline.
+    `acks_first`: a gateway acknowledges before it cuts.
+    """
+
+    late_replies: bool = False
+    torn_death: bool = False
+    outlives: bool = False
+    no_head_read: bool = False
+    forwards_late: bool = False
+    acks_first: bool = False
 
 
 class State(NamedTuple):
