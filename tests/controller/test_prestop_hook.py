@@ -28,7 +28,10 @@ async def answering(*answers: tuple[int, str]) -> AsyncIterator[tuple[str, list[
 
     async def answer(stream: trio.SocketStream) -> None:
         async with stream:
-            request = (await stream.receive_some()).decode()
+            received = b""
+            while not received.endswith(b"\r\n\r\n"):  # closing on unread bytes would be a reset
+                received += await stream.receive_some()
+            request = received.decode()
             status, body = answers[min(len(asked), len(answers) - 1)]
             asked.append(request.split("\r\n")[0])
             head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\n\r\n"
