@@ -67,10 +67,13 @@ def _why_retire(cluster: Cluster, view: View, r: Registration, was_refused: bool
     uuid = view.storage_uuid(r.instance)
     foreign = bool(uuid) and uuid != cluster.storage_uuid and view.is_answering(r.instance)
     main = serving_main(cluster, view)
-    known = main is not None and view.instance(main).row(r.name) is not None
-    if foreign and known and not f.is_empty(view, r.instance):
+    row = view.instance(main).row(r.name) if main is not None else None
+    if not foreign or row is None or main is None:
+        return ""
+    if not f.is_empty(view, r.instance):
         return f"{r.instance} carries the foreign storage {uuid}"
-    return ""
+    settled = view.instance(main).unready_for_s(r.name, view.now_s) >= view.policy.row_settle_s
+    return f"{r.instance} lost its data: registered anew, it takes ours" if settled else ""
 
 
 def _open(cluster: Cluster, view: View, main: Instance) -> Iterator[Wish]:
