@@ -5,6 +5,7 @@ asyncio loop, and the only one that knows which adapter stands behind which port
 """
 
 import math
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ from gateway import Limits
 
 log = structlog.get_logger(__name__)
 
+BEHIND_THE_RELAY = 5  # niceness: a third of the CPU when the relay wants all of it
 SHUTDOWN_S = 4.0  # SIGTERM has to end the process within 5 s
 
 
@@ -67,7 +69,7 @@ async def _run_pod(settings: Settings) -> None:
         troubles: dict[str, str] = {}
         on_trouble = partial(troubles.__setitem__, "leader lease")
         async with _adapters(settings, reign, on_trouble) as adapters:
-            gateways = Gateways(gateway_limits(settings))
+            gateways = make_gateways(settings)
             pod = ControllerPod(pod_settings(settings), adapters, gateways, reign)
             async with trio.open_nursery() as nursery:
                 await _listen(settings, gateways, nursery)
@@ -123,15 +125,23 @@ def memgraph_access(settings: Settings) -> MemgraphAccess:
     )
 
 
+def unless_off(value_s: float) -> float | None:
+    """Settings say infinity for "off", the gateway None."""
+    return None if math.isinf(value_s) else value_s
+
+
 def gateway_limits(settings: Settings) -> dict[Kind, Limits]:
     """The gateways that are switched on, with their limits."""
-    idle_s = settings.gateway_idle_timeout_s
     limits = Limits(
         connections_max=settings.gateway_max_connections,
         hold_s=settings.gateway_timeout_s,
         hold_max=settings.gateway_max_connections,
         connect_timeout_s=settings.gateway_connection_timeout_s,
-        idle_timeout_s=None if math.isinf(idle_s) else idle_s,
+        idle_timeout_s=unless_off(settings.gateway_idle_timeout_s),
+        session_bytes_max=settings.gateway_max_bytes_per_connection,
+        rate_per_s=settings.gateway_rate_limit_rps if settings.gateway_rate_limit_enabled else None,
+        rate_burst=settings.gateway_rate_limit_burst,
+        proxy_protocol=settings.gateway_proxy_protocol,
     )
     switched = {Kind.RW: settings.gateway_enabled, Kind.RO: settings.read_gateway_enabled}
     return {kind: limits for kind, is_on in switched.items() if is_on}
@@ -148,15 +158,24 @@ def pod_settings(settings: Settings) -> PodSettings:
     )
 
 
+def make_gateways(settings: Settings) -> Gateways:
+    """With relay processes of their own this one steps back in favour of them."""
+    gateways = Gateways(
+        gateway_limits(settings),
+        settings.gateway_workers,
+        logs_sessions=settings.gateway_session_log,
+    )
+    if settings.gateway_workers:
+        os.setpriority(os.PRIO_PROCESS, 0, BEHIND_THE_RELAY)  # this thread, and those it starts
+    return gateways
+
+
 async def _listen(settings: Settings, gateways: Gateways, nursery: trio.Nursery) -> None:
-    where = {
-        Kind.RW: settings.gateway_bind_address,
-        Kind.RO: settings.gateway_read_bind_address,
-    }
-    for kind, gateway in gateways.by_kind.items():
-        host, port = await nursery.start(gateway.run, where[kind].host, where[kind].port)
-        gateways.listening[kind.value] = f"{host}:{port}"
-        log.info("listening", gateway=kind.value, at=gateways.listening[kind.value])
+    rw, ro = settings.gateway_bind_address, settings.gateway_read_bind_address
+    where = {Kind.RW: (rw.host, rw.port), Kind.RO: (ro.host, ro.port)}
+    await nursery.start(gateways.run, where)
+    for kind, at in gateways.listening.items():
+        log.info("listening", gateway=kind, at=at, workers=settings.gateway_workers)
 
 
 def snapshot(

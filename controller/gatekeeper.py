@@ -77,7 +77,7 @@ class Gatekeeper:
         self._verified: Verified | None = None
         self._applied: dict[Kind, Route] = {}
         self._doubts: dict[tuple[str, int], float] = {}  # upstream -> when a session doubted it
-        self._acked = Seq(0)
+        self._marked = self._acked = Seq(0)
         self._wake_verify, self._wake_lease = trio.Event(), trio.Event()
         self._published: GatewayFacts | None = None
         self._head_at_s = self._lease_at_s = -math.inf  # when the last good request was sent
@@ -98,8 +98,17 @@ class Gatekeeper:
         self._follow_rw(routes, view)
         readers = self._readers(routes, view)
         self._apply(Kind.RO, Route(int(routes.term), readers, "" if readers else "no replica"))
-        if cluster.seq > self._acked:
-            self._acked = cluster.seq  # after the cut above, never before
+        if cluster.seq > self._marked:
+            self._marked = cluster.seq
+            self._gateways.mark(int(cluster.seq), self._acknowledge)
+        self._publish()
+
+    def _acknowledge(self, seq: int) -> None:
+        """After the cut, never before: the gateways say when every session has ended."""
+        self._acked = Seq(seq)
+        self._publish()
+
+    def _publish(self) -> None:
         if self._facts() != self._published:
             self._wake_lease.set()
 

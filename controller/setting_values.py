@@ -57,6 +57,19 @@ def duration_or_off_s(text: str) -> float:
     return math.inf if text == "off" else duration_s(text)
 
 
+def size_or_off(text: str) -> int | None:
+    """Bytes of "10Gi", "500M", "1048576", in the units of Kubernetes; "off" is None."""
+    if text == "off":
+        return None
+    found = re.fullmatch(r"(\d{1,15})([kMGT]i?|)", text)
+    if not found or int(found[1]) == 0:
+        raise ValidationError('wants a size such as "500M" or "10Gi", or "off"')
+    unit = found[2]
+    base = 1024 if unit.endswith("i") else 1000
+    power = " kMGT".index(unit[0] if unit else " ")
+    return int(found[1]) * int(base**power)
+
+
 def switch(text: str) -> bool:
     """True or false, in the spellings that manifests use."""
     known = {"true": True, "on": True, "1": True, "yes": True}

@@ -29,8 +29,10 @@ from controller.setting_values import (
     one_of,
     plain,
     port,
+    size_or_off,
     switch,
 )
+from gateway import ProxyProtocol
 from statemachine.ids import Durability, Instance, Mode
 from statemachine.view import Policy
 
@@ -135,6 +137,30 @@ class Settings:
     )
     gateway_idle_timeout_s: float = setting(
         "GATEWAY_IDLE_TIMEOUT", duration_or_off_s, "off", "a session without a byte ends"
+    )
+    gateway_max_bytes_per_connection: int | None = setting(
+        "GATEWAY_MAX_BYTES_PER_CONNECTION", size_or_off, "off", "a session ends above; 10Gi, 500M"
+    )
+    gateway_workers: int = setting(
+        "GATEWAY_WORKERS", integer(0, 16), "1", "relay processes; 0: within the controller"
+    )
+    gateway_session_log: bool = setting(
+        "GATEWAY_SESSION_LOG", switch, "false", "a line for each client, at its end"
+    )
+    gateway_proxy_protocol: ProxyProtocol = setting(
+        "GATEWAY_PROXY_PROTOCOL",
+        one_of(ProxyProtocol),
+        "off",
+        "whether clients begin with a PROXY header",
+    )
+    gateway_rate_limit_enabled: bool = setting(
+        "GATEWAY_RATE_LIMIT_ENABLED", switch, "false", "new clients of one address are limited"
+    )
+    gateway_rate_limit_rps: int = setting(
+        "GATEWAY_RATE_LIMIT_RPS", integer(1, 100_000), "100", "new clients a second, per address"
+    )
+    gateway_rate_limit_burst: int = setting(
+        "GATEWAY_RATE_LIMIT_BURST", integer(1, 100_000), "200", "of them at once"
     )
     gateway_self_fence_s: float = setting(
         "GATEWAY_SELF_FENCE", duration_s, "4s", "without the ledger's head for so long, RW closes"

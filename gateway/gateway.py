@@ -30,6 +30,7 @@ class Gateway:
       need_confirmation: called with an upstream that has sessions waiting for the verifier, or
         that has ended one by itself, at most once in a batch, and again every 250 ms while any
         waits. Must not block. May call `confirm` and `apply`.
+      on_settled: called after a drain, when the last of its sessions has ended.
       clock: monotonic seconds; every time handed in is of this clock.
     """
 
@@ -39,8 +40,10 @@ class Gateway:
         limits: Limits,
         *,
         need_confirmation: Callable[[Upstream], None],
+        on_settled: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
+        self._on_settled = on_settled
         self._desk = Desk(kind, limits, need_confirmation=need_confirmation, clock=clock)
         if self._desk.fence is not None:
             self._desk.fence.at_s = FENCED_FROM_THE_START
@@ -83,7 +86,10 @@ class Gateway:
     async def _keep_time(self) -> None:
         while True:
             await trio.sleep(self._desk.tick_s)
+            was_settled = self._desk.is_settled
             self._desk.tick()
+            if self._desk.is_settled and not was_settled:
+                self._on_settled()
 
     def apply(self, route: Route) -> int:
         """Follow a route from now on; returns how many sessions were cut for it.
@@ -97,6 +103,11 @@ class Gateway:
           StaleRoute: its term is older than the present one; nothing changed.
         """
         return self._desk.apply(route)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every session that the present route does not allow has ended."""
+        return self._desk.is_settled
 
     def confirm(self, upstream: Upstream, asked_at_s: float) -> None:
         """The verifier's kept connection to this incarnation answered a question sent at

@@ -436,6 +436,10 @@ class FakeGateways:
             self.world.note(f"{self.pod} routes writes to {to} in term {route.term}")
         return 0
 
+    def mark(self, number: int, tell: Callable[[int], None]) -> None:
+        """There are no sessions: everything is cut at once."""
+        tell(number)
+
     def serve_until(self, deadline_s: float) -> None:
         """The self-fence moves."""
         self.deadline_s = deadline_s
