@@ -13,10 +13,12 @@ import trio
 from attrs import asdict
 from rich.console import Console
 
-from controller.cli.exits import FAILED, HELP
+from controller.cli.exits import FAILED, HELP, Problem
+from controller.cli.sandbox import MEMGRAPH
 from controller.sandbox.demo.book import Verdict, check, entries_of, medians, renewals
 from controller.sandbox.demo.picture import Screen, fault_table
 from controller.sandbox.demo.stage import DEFAULT_FAULTS, FAULTS, Stage
+from controller.sandbox.pod_network import NoPodNetwork
 from controller.sandbox.world import SandboxOptions, open_sandbox
 
 DRAW_S = 0.25
@@ -42,6 +44,7 @@ PLAIN_WIDTH = 120  # columns where there is no terminal to ask
     metavar="NAME=VALUE",
     help="A setting of the controllers (repeatable), such as EPOCH_RENEWAL=off.",
 )
+@MEMGRAPH
 @click.option(
     "--json",
     "json_path",
@@ -54,20 +57,26 @@ def demo(
     instances: int,
     controllers: int,
     assignments: tuple[str, ...],
+    memgraph: str,
     json_path: Path | None,
 ) -> None:
     """Break a cluster under load and show that nothing acknowledged is lost.
 
-    Starts a sandbox (stand-ins for Kubernetes and Memgraph, real controller pods), writers and
-    readers, does the faults one after the other, reads every instance, and compares with the
-    clients' own book. Exit code 1 if anything was lost or did not come back.
+    Starts a sandbox (stand-ins for Kubernetes and, without --memgraph, Memgraph; real controller
+    pods), writers and readers, does the faults one after the other, reads every instance, and
+    compares with the clients' own book. Exit code 1 if anything was lost or did not come back.
     """
     chosen = faults or DEFAULT_FAULTS
     env = environment_of(assignments)
-    options = SandboxOptions(instances=instances, controllers=controllers, env=env)
+    options = SandboxOptions(
+        instances=instances, controllers=controllers, env=env, memgraph=memgraph
+    )
     is_terminal = Console().is_terminal
     screen = Screen(Console() if is_terminal else Console(width=PLAIN_WIDTH))
-    result = trio.run(_demo, options, chosen, rounds, screen)
+    try:
+        result = trio.run(_demo, options, chosen, rounds, screen)
+    except NoPodNetwork as error:
+        raise Problem(str(error), FAILED) from error
     if json_path is not None:
         json_path.write_text(json.dumps(result, indent=2) + "\n")
     sys.exit(FAILED if result["verdict"] != "ok" else 0)
@@ -128,6 +137,12 @@ async def _draw(stage: Stage, screen: Screen) -> None:
         await trio.sleep(DRAW_S)
 
 
+def stand_ins_of(options: SandboxOptions) -> list[str]:
+    """What is imitated in such a sandbox."""
+    kubernetes = ["Kubernetes API server", "kubelet", "StatefulSet controller"]
+    return kubernetes if options.memgraph else [*kubernetes, "Memgraph"]
+
+
 def result_of(
     stage: Stage, ledger: Mapping[str, str], verdict: Verdict, problems: list[str]
 ) -> dict[str, Any]:
@@ -137,7 +152,7 @@ def result_of(
     return {
         "verdict": "ok" if not problems else "failed",
         "problems": problems,
-        "stand_ins": ["Kubernetes API server", "kubelet", "StatefulSet controller", "Memgraph"],
+        "stand_ins": stand_ins_of(stage.sandbox.options),
         "acknowledged_writes": len(stage.book.acked),
         "lost_writes": verdict.lost_writes,
         "refused_but_present": len(verdict.phantom),

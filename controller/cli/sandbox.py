@@ -1,7 +1,9 @@
 """`memgraph-controller sandbox`: a cluster on this machine, to try things and to break things."""
 
 import json
+import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,6 +23,22 @@ from controller.sandbox.control import (
 )
 from controller.sandbox.world import Sandbox, SandboxOptions, open_sandbox
 
+
+def _program(_: click.Context, __: click.Parameter, value: str) -> str:
+    """An absolute path: the process starts in its pod's directory."""
+    if value and not os.access(value, os.X_OK):
+        raise click.BadParameter(f"{value!r} is no program")
+    return str(Path(value).absolute()) if value else ""
+
+
+MEMGRAPH = click.option(
+    "--memgraph",
+    metavar="PATH",
+    default="",
+    callback=_program,
+    help="Run this Memgraph binary, each in a network of its own, in place of our stand-in. Needs "
+    "root, or a start with: unshare --user --map-root-user --net.",
+)
 NAME = click.option("--name", default="", help="Which sandbox; needed when several run.")
 
 
@@ -55,14 +73,17 @@ def _pairs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> di
 @click.option(
     "--env", multiple=True, callback=_pairs, help="NAME=VALUE, a setting of the controller pods."
 )
+@MEMGRAPH
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object in place of a table.")
-def up(instances: int, controllers: int, name: str, env: dict[str, str], as_json: bool) -> None:
+def up(
+    instances: int, controllers: int, name: str, env: dict[str, str], memgraph: str, as_json: bool
+) -> None:
     """Start a sandbox and stay in the foreground until Ctrl-C.
 
     Prints the kubeconfig (kubectl works with it) and the gateways' addresses. Ctrl-C leaves no
     process and no file behind.
     """
-    options = SandboxOptions(instances, controllers, name, env)
+    options = SandboxOptions(instances, controllers, name, env, memgraph=memgraph)
     try:
         trio.run(_up, options, as_json)
     except* BadName as group:

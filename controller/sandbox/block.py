@@ -45,6 +45,12 @@ class Block:
     locks: tuple[Path, ...] = ()
 
     @property
+    def number(self) -> int:
+        """Counts the blocks from 0 to BLOCKS_MAX - 1."""
+        _, second, third = map(int, self.network.split("."))
+        return (second - FIRST_OCTET) * 256 + third
+
+    @property
     def api_address(self) -> str:
         """Where the API stand-in listens."""
         return f"{self.network}.1"

@@ -16,6 +16,7 @@ import trio
 
 from controller.sandbox.block import home
 from controller.sandbox.kubelet import NotRunning
+from controller.sandbox.links import LinkRefused
 from controller.sandbox.world import NoSuchTarget, Sandbox
 
 SOCKET = "sandbox.sock"
@@ -84,7 +85,7 @@ async def _answer(sandbox: Sandbox, line: bytes) -> dict[str, Any]:
         await _fault(sandbox, do, target, peer)
     except (ValueError, KeyError, TypeError) as error:
         return {"ok": False, "error": f"not understood: {error!r}"}
-    except (NoSuchTarget, NotRunning, OSError, trio.TooSlowError) as error:
+    except (NoSuchTarget, NotRunning, LinkRefused, OSError, trio.TooSlowError) as error:
         return {"ok": False, "error": str(error) or type(error).__name__}
     return {"ok": True, "target": target}
 

@@ -18,6 +18,7 @@ BOLT_PORT = 7687
 READ_PORT = 7688
 HTTP_PORT = 8080
 REPLICATION_PORT = 10000
+DATA_DIRECTORY = "$(SANDBOX_DATA_DIR)/mg"
 CONTROL_SOCKET = "control.sock"  # of the stand-in, in the pod's volume
 PRESTOP = Path(controller.__file__).parent / "prestop.sh"
 PRESTOP_TIMEOUT_S = 30
@@ -53,26 +54,42 @@ def prestop_env(controllers: Sequence[str]) -> dict[str, str]:
     }
 
 
-def statefulset(count: int, api_url: str, guard: Path, env: Mapping[str, str]) -> Object:
-    """The StatefulSet of `count` instances. `guard` is the file with the boot guard."""
-    resets = f"{api_url}/api/v1/namespaces/{NAMESPACE}/configmaps/{RELEASE}-reset"
-    data = "$(SANDBOX_DATA_DIR)/mg"
-    set_aside = [sys.executable, "-m", "controller.sandbox.set_aside", "--url", resets]
-    set_aside += ["--instance", "$(SANDBOX_POD_NAME)", "--data-directory", data]
-    memgraph = [
-        *(sys.executable, "-m", "controller.sandbox.memgraph"),
+def stand_in_command(guard: Path) -> list[str]:
+    """Our stand-in, with the flags of the product's own StatefulSet and its control socket."""
+    own = ("--stand-in-control", f"$(SANDBOX_DATA_DIR)/{CONTROL_SOCKET}")
+    return [sys.executable, "-m", "controller.sandbox.memgraph", *_flags(guard), *own]
+
+
+def real_command(binary: str, guard: Path, enter: Sequence[str]) -> list[str]:
+    """A real database with the same flags, all of its own: an unknown one is fatal to it.
+
+    `enter` runs it in its pod's network, where it may bind every address.
+    """
+    return [*enter, binary, *_flags(guard), "--telemetry-enabled=false"]
+
+
+def _flags(guard: Path) -> list[str]:
+    return [
         *("--bolt-address", "$(SANDBOX_POD_IP)"),
         f"--bolt-port={BOLT_PORT}",
-        *("--data-directory", data),
+        *("--data-directory", DATA_DIRECTORY),
         *("--log-file", "$(SANDBOX_DATA_DIR)/memgraph.log"),
         *("--init-file", str(guard)),
         "--storage-wal-enabled=true",
+        "--storage-snapshot-interval-sec=300",
+        "--storage-snapshot-on-exit=true",  # as the package sets it, not the bare binary
         "--storage-wal-file-flush-every-n-tx=1",
-        *("--stand-in-control", f"$(SANDBOX_DATA_DIR)/{CONTROL_SOCKET}"),
     ]
+
+
+def statefulset(count: int, api_url: str, command: Sequence[str], env: Mapping[str, str]) -> Object:
+    """The StatefulSet of `count` instances that run the command."""
+    resets = f"{api_url}/api/v1/namespaces/{NAMESPACE}/configmaps/{RELEASE}-reset"
+    set_aside = [sys.executable, "-m", "controller.sandbox.set_aside", "--url", resets]
+    set_aside += ["--instance", "$(SANDBOX_POD_NAME)", "--data-directory", DATA_DIRECTORY]
     container = {
         "name": "memgraph",
-        "command": memgraph,
+        "command": list(command),
         "env": _env(env),
         "ports": [{"containerPort": BOLT_PORT}, {"containerPort": REPLICATION_PORT}],
         "readinessProbe": {"tcpSocket": {"port": BOLT_PORT}},

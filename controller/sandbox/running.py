@@ -7,7 +7,7 @@ controller believes.
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import trio
@@ -25,10 +25,10 @@ from controller.sandbox.apiserver import (
 )
 from controller.sandbox.apiserver import Mode as ApiMode
 from controller.sandbox.block import Block
-from controller.sandbox.kubelet import InProcess, Kubelet, LoopbackAddresses, NotRunning
+from controller.sandbox.kubelet import InProcess, Kubelet, NotRunning
+from controller.sandbox.links import Links
 
 API_PORT = 6443
-STAND_IN_ANSWER_S = 2.0  # its control socket answers even while it hangs
 LOOK_S = 0.02  # between two looks at the ledger while waiting for something
 ANNOTATION = "memgraph-controller/"
 
@@ -46,6 +46,7 @@ class SandboxOptions:
     name: str = ""
     env: Mapping[str, str] = field(factory=dict, hash=False)
     waits: bool = False  # the controllers are started later, by start_controllers()
+    memgraph: str = ""  # path of a real binary; empty: our stand-in
 
 
 class Sandbox:
@@ -58,11 +59,13 @@ class Sandbox:
         store: Store,
         faults: Faults,
         kubelet: Kubelet,
-        address_of: LoopbackAddresses,
+        address_of: Callable[[str], str],
+        links: Links,
     ) -> None:
         self.options, self.block = options, block
         self._store, self._faults, self._kubelet = store, faults, kubelet
         self.address_of = address_of
+        self._links = links
         self.api_url = f"http://{block.api_address}:{API_PORT}"
         self.kubeconfig = block.directory / "kubeconfig"
 
@@ -253,10 +256,7 @@ class Sandbox:
         if name in self.controllers:
             self._faults.set_mode(ApiMode.PARTITIONED, name)
             return
-        ask: dict[str, object] = {"do": "partition"}
-        if peer:
-            ask["peers"] = [self.address_of(self.resolve(peer))]
-        await self._tell_stand_in(name, ask)
+        await self._links.cut(name, self.resolve(peer) if peer else "")
 
     async def heal(self, target: str) -> None:
         """End the partitions of an instance or a controller pod."""
@@ -264,17 +264,7 @@ class Sandbox:
         if name in self.controllers:
             self._faults.set_mode(ApiMode.OPEN, name)
         else:
-            await self._tell_stand_in(name, {"do": "heal"})
-
-    async def _tell_stand_in(self, instance: str, ask: Mapping[str, object]) -> None:
-        volume = self.block.directory / "node" / "volumes" / objects.NAMESPACE / instance
-        with trio.fail_after(STAND_IN_ANSWER_S):
-            stream = await trio.open_unix_socket(str(volume / objects.CONTROL_SOCKET))
-            async with stream:
-                await stream.send_all(json.dumps(ask).encode() + b"\n")
-                answer = json.loads(await stream.receive_some())
-        if not answer.get("ok"):
-            raise NoSuchTarget(f"{instance} refuses {ask}: {answer.get('error')}")
+            await self._links.heal(name)
 
     def api_down(self, target: str = "") -> None:
         """The API server is gone, for everybody or for one controller pod."""
