@@ -72,7 +72,10 @@ class Executor:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None  # the loop may turn once more before it is told
 
     def owe(self, commands: tuple[Command, ...]) -> None:
         """Start what is owed, not running, and not in its pause after a failure."""
