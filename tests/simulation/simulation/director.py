@@ -26,7 +26,8 @@ from .faults import Fault, Plan
 from .injector import Injector
 from .sim_gateways import Outcome
 
-SETTLED_S = 1.5  # without an event of the ledger
+SETTLED_S = 1.5  # without an event of the ledger, while all is well
+STALLED_S = 15.0  # the same, when not all is well and no fault lasts: nobody will move
 START_LIMIT_S = 60.0
 PROGRESS_LIMIT_S = 120.0
 LOOK_S = 0.5
@@ -41,6 +42,7 @@ BUGS = (
     TypeError,
     ValueError,
     AttributeError,
+    RuntimeError,
 )
 
 
@@ -177,8 +179,10 @@ class Director:
         raise Violation(f"{otherwise} ({head.get('to')}, main {head.get('main')})")
 
     def _is_settled(self) -> bool:
-        is_quiet = trio.current_time() - self._event_at_s >= SETTLED_S
-        return is_quiet and not self.injector.active and self._is_serving()
+        quiet_s = trio.current_time() - self._event_at_s
+        if self.injector.active or quiet_s < SETTLED_S:
+            return False
+        return quiet_s >= STALLED_S or self._is_serving()
 
     def _is_serving(self, dead: str = "") -> bool:
         """Every gateway leads to one main, clients are answered, and as many copies as there can
