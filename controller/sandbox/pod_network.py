@@ -22,6 +22,7 @@ SUBNET_SIZE = 64  # addresses for one sandbox; 2048 of these fit
 FIRST_HOST = 10
 MAC_PREFIX = "02:c6:12"  # locally administered
 NOWHERE = f"{MAC_PREFIX}:ff:ff:ff"  # frames to it reach nobody
+ATTACH = "master"  # what ip(8) calls the switch of a port
 READY_S = 5.0
 LOOK_S = 0.002
 HINT = "be root, or start it with: unshare --user --map-root-user --net memgraph-controller ..."
@@ -60,7 +61,7 @@ class PodNetwork:
 
     async def heal(self, instance: str) -> None:
         """It reaches everybody again, and everybody it."""
-        await self._in_switch("ip", "link", "set", self._port(instance), "master", "switch")
+        await self._in_switch("ip", "link", "set", self._port(instance), ATTACH, "switch")
         for other in self._instances:
             if other != instance:
                 await self._know(instance, other, self._mac(other))
@@ -93,7 +94,7 @@ class PodNetwork:
         await _run(
             "ip", "link", "add", own, "type", "veth", "peer", "name", "host", "netns", switch
         )
-        await self._in_switch("ip", "link", "set", "host", "master", "switch", "up")
+        await self._in_switch("ip", "link", "set", "host", ATTACH, "switch", "up")
         await _run("ip", "address", "add", address, "dev", own)
         await _run("ip", "link", "set", own, "up")
 

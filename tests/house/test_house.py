@@ -147,5 +147,6 @@ def test_versions_are_pinned_without_any_index() -> None:
 def test_words_of_the_glossary() -> None:
     """Main and replica, never the words that the field has left behind."""
     wrong = re.compile(r"\b(slave|master)s?\b", re.IGNORECASE)
+    foreign = 'ATTACH = "master"'  # an argument of ip(8)
     for path in CODE:
-        assert not wrong.search(path.read_text()), name(path)
+        assert not wrong.search(path.read_text().replace(foreign, "")), name(path)
