@@ -6,7 +6,7 @@ from random import Random
 import trio
 
 from .books import Books
-from .sim_gateways import Outcome, SimGateways
+from .relay import Outcome, Relay
 
 PATIENCE_S = 6.0  # then a client gives up on a session or an answer
 
@@ -19,11 +19,11 @@ class Client:
         name: str,
         dice: Random,
         books: Books,
-        gateways: Callable[[], list[SimGateways]],
+        relays: Callable[[], list[Relay]],
         numbers: Callable[[], int],
     ) -> None:
         self.name, self._dice, self._books = name, dice, books
-        self._gateways, self._numbers = gateways, numbers
+        self._relays, self._numbers = relays, numbers
         self.counts = dict.fromkeys(Outcome, 0)
         self.last_ok_s = float("-inf")
         self.pace_s = 0.3
@@ -32,20 +32,20 @@ class Client:
         """Until cancelled."""
         while True:
             await trio.sleep(self.pace_s * self._dice.random())
-            choice = self._gateways()
+            choice = self._relays()
             if choice:
                 await self._use(self._dice.choice(choice))
 
-    async def _use(self, gateways: SimGateways) -> None:
+    async def _use(self, relay: Relay) -> None:
         session = None
         with trio.move_on_after(PATIENCE_S):
-            session = await gateways.connect()
+            session = await relay.connect()
         if session is None:
             return
         for _ in range(self._dice.choice((1, 3, 10, 30))):
             write, outcome = self._numbers(), Outcome.UNKNOWN
             with trio.move_on_after(PATIENCE_S):
-                outcome = await gateways.write(session, write)
+                outcome = await relay.write(session, write)
             self.counts[outcome] += 1
             if outcome is Outcome.OK:
                 self.last_ok_s = trio.current_time()
@@ -53,4 +53,4 @@ class Client:
             if outcome is Outcome.UNKNOWN:
                 break
             await trio.sleep(self.pace_s * (0.2 + self._dice.random()))
-        gateways.leave(session)
+        relay.leave(session)

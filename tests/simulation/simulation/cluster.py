@@ -41,6 +41,7 @@ from .kubelet import Kubelet, controller_pod_object
 from .link import Links, link_class
 from .memgraph import Instances, Memgraph
 from .network import Network
+from .relay import Relay
 from .replication import PING_S, look_after_rows
 from .sim_gateways import SimGateways
 from .transport import ApiRoad, Trouble
@@ -156,7 +157,7 @@ class Cluster:
 
     def _add_client(self, name: str, nursery: trio.Nursery) -> None:
         dice = Random(self.dice.random())
-        client = Client(name, dice, self.books, self.living_gateways, lambda: next(self._writes))
+        client = Client(name, dice, self.books, self.living_relays, lambda: next(self._writes))
         self.clients.append(client)
         nursery.start_soon(client.run)
 
@@ -175,9 +176,11 @@ class Cluster:
         uid = f"uid-{name}"
         self.api.put(path, controller_pod_object(self.names, name, uid))
         actor = f"{name}#{next(self._lives_begun)}"
-        gateways = SimGateways(
-            name, actor, self.instances, self.network, self.freezer, self.books.opened
+        relay_actor = actor if self.dice.random() < 0.5 else f"{actor}/relay"
+        relay = Relay(
+            name, relay_actor, self.instances, self.network, self.freezer, self.books.opened
         )
+        gateways = SimGateways(relay, actor, self.freezer, self.spawn)
         life = Life(name, actor, gateways)
         self.lives[actor] = life
         self.spawn(self._live, life, uid)
@@ -188,7 +191,8 @@ class Cluster:
         life = self.life_of(name)
         if life is not None:
             life.is_dead = True
-            life.gateways.end()
+            life.gateways.relay.end()
+            self.freezer.thaw(life.gateways.relay.actor)
             self.freezer.thaw(life.actor)
             life.scope.cancel()
 
@@ -200,9 +204,9 @@ class Cluster:
         """All processes that run."""
         return [x for x in self.lives.values() if not x.is_dead]
 
-    def living_gateways(self) -> list[SimGateways]:
+    def living_relays(self) -> list[Relay]:
         """Where clients may knock."""
-        return [x.gateways for x in self.living()]
+        return [x.gateways.relay for x in self.living()]
 
     async def _live(self, life: Life, uid: str) -> None:
         become_actor(life.actor)
@@ -218,7 +222,7 @@ class Cluster:
                 life.pod = ControllerPod(settings, adapters, gateways, reign)
                 await life.pod.run()
         life.is_dead = True
-        life.gateways.end()
+        life.gateways.relay.end()
 
     def _policy(self, rate: float) -> Policy:
         return Policy(

@@ -24,7 +24,7 @@ from .cluster import Cluster, Shape
 from .dice import fixed
 from .faults import Fault, Plan
 from .injector import Injector
-from .sim_gateways import Outcome
+from .relay import Outcome
 
 SETTLED_S = 1.5  # without an event of the ledger, while all is well
 STALLED_S = 15.0  # the same, when not all is well and no fault lasts: nobody will move
@@ -188,7 +188,7 @@ class Director:
         """Every gateway leads to one main, clients are answered, and as many copies as there can
         be are in the sync set."""
         head, now_s = self.cluster.books.head, trio.current_time()
-        led_to = {_instance(g.writable()) for g in self.cluster.living_gateways()}
+        led_to = {_instance(g.writable()) for g in self.cluster.living_relays()}
         if led_to != {head.get("main") or "?"}:
             return False
         if not any(now_s - client.last_ok_s < 1.0 for client in self.cluster.clients):

@@ -77,6 +77,7 @@ KINDS: dict[str, tuple[int, tuple[str, ...], float, float]] = {
     "guard_fails": (3, SOMEBODY, 0.3, 3.0),
     "kill_controller": (8, SOME_POD, 0.2, 12.0),
     "pause_controller": (8, SOME_POD, 0.5, 12.0),
+    "pause_relay": (5, SOME_POD, 0.5, 12.0),
     "pause_at_command": (6, ("leader",), 0.5, 12.0),
     "new_controller": (3, ("",), 10.0, 40.0),
     "isolate": (8, (*SOMEBODY, *SOME_POD), 1.0, 20.0),

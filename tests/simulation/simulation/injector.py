@@ -171,6 +171,15 @@ class Injector:
         self.cluster.freezer.freeze(life.actor)
         return lambda: self.cluster.freezer.thaw(life.actor)
 
+    def _pause_relay(self, fault: Fault, target: str) -> Undo | None:
+        """The relay's process alone, where it is one of its own."""
+        life = self.cluster.life_of(target)
+        actor = life.gateways.relay.actor if life else ""
+        if not actor or self.cluster.freezer.is_frozen(actor):
+            return None
+        self.cluster.freezer.freeze(actor)
+        return lambda: self.cluster.freezer.thaw(actor)
+
     def _pause_at_command(self, fault: Fault, target: str) -> Undo:
         """Frozen right after the look at the reign, before the statement leaves (S9)."""
         self._pauses.append(fault.amount * 12.0)

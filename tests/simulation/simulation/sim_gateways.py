@@ -1,113 +1,66 @@
-"""The gateways of one pod behind the port of `controller.gateways`, clients in place of sockets.
+"""What the gatekeeper holds of its relay: the port of `controller.gateways`.
 
-Promise: the route semantics of `gateway`: an older term is refused, a new term cuts every RW
-session, a session is used only after the verifier has answered a question asked after it was
-dialled, and after the deadline no answer reaches a client. A reply that waited in a frozen process
-meets the deadline before it goes on (S6). What a newcomer gets wrong: nothing here is believed by
-the checkers but what a client was told.
+Promise: told things arrive in order; a mark is answered only after the relay has done all that was
+told before it. A relay in a process of its own is a little late, and may be frozen, or go on while
+its controller is frozen.
 """
 
+from collections import deque
 from collections.abc import Callable
-from enum import Enum
 
 import trio
-from attrs import define, field
 
 from controller.gateways import Kind, Wish
-from gateway import Route, StaleRoute, Upstream
+from gateway import Route, Upstream
 
-from . import replication
 from .actors import Freezer
-from .memgraph import Died, Instances, Memgraph, Refused
-from .network import Network
+from .relay import Relay
 
-HOP_S = 0.0005
-
-
-class Outcome(Enum):
-    """What a client knows of its write."""
-
-    OK = "ok"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-
-@define(eq=False)
-class Session:
-    """One client, joined to one process of an instance."""
-
-    upstream: Upstream
-    term: int
-    instance: Memgraph
-    process: int
-    dialled_at_s: float
-    is_confirmed: bool = False
-    is_cut: bool = False
-    changed: trio.Event = field(factory=trio.Event)
-
-    def stir(self) -> None:
-        """Wake who waits for it."""
-        self.changed.set()
-        self.changed = trio.Event()
+PIPE_S = 0.0003
 
 
 class SimGateways:
-    """Of one life of one controller pod."""
+    """Of one life of one controller pod (`actor`)."""
 
     def __init__(
-        self,
-        pod: str,
-        actor: str,
-        instances: Instances,
-        network: Network,
-        freezer: Freezer,
-        on_open: Callable[[str, Route], None],
+        self, relay: Relay, actor: str, freezer: Freezer, spawn: Callable[..., None]
     ) -> None:
-        self.pod, self.actor = pod, actor
-        self._instances, self._network, self._freezer = instances, network, freezer
-        self._on_open = on_open
-        self.routes: dict[Kind, Route] = {}
-        self.sessions: set[Session] = set()
-        self.deadline_s = float("-inf")
-        self.is_dead = False
+        self.relay, self.actor = relay, actor
+        self._freezer, self._spawn = freezer, spawn
         self._wishes: dict[Wish, None] = {}
         self._wished = trio.Event()
-        self._routed = trio.Event()
+        self._told: deque[Callable[[], object]] = deque()
+        self._is_carrying = False
+        relay.on_wish = self._wish
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the relay is a process of its own."""
+        return self.relay.actor != self.actor
 
     # -- what the gatekeeper does
 
     def apply(self, kind: Kind, route: Route) -> int:
-        """As Gateway.apply."""
-        before = self.routes.get(kind)
-        if before is not None and route.term < before.term:
-            raise StaleRoute(f"route of term {route.term}, present is {before.term}")
-        self.routes[kind] = route
-        if kind is not Kind.RW:
-            return 0
-        is_new_reign = before is not None and route.term > before.term
-        gone = [s for s in self.sessions if is_new_reign or s.upstream.key not in route.keys]
-        for session in gone:
-            self._cut(session)
-        if route.upstreams:
-            self._on_open(self.pod, route)
-            self._routed.set()
-            self._routed = trio.Event()
-        return len(gone)
+        """As Gateways.apply."""
+        if not self.is_apart:
+            return self.relay.apply(kind, route)
+        self._tell(lambda: self.relay.apply(kind, route))
+        return 0
 
     def serve_until(self, deadline_s: float) -> None:
-        """As Gateway.serve_until: what was over stays over, even if nobody looked in time."""
-        self._keep_fence()
-        self.deadline_s = deadline_s
-        self._routed.set()
-        self._routed = trio.Event()
+        """As Gateways.serve_until."""
+        self._tell(lambda: self.relay.serve_until(deadline_s))
 
     def confirm(self, wish: Wish, asked_at_s: float) -> None:
-        """As Gateway.confirm."""
-        self._keep_fence()
-        for session in self.sessions:
-            if session.upstream.key == wish.upstream.key and session.dialled_at_s <= asked_at_s:
-                session.is_confirmed = True
-                session.stir()
+        """As Gateways.confirm."""
+        self._tell(lambda: self.relay.confirm(wish.upstream, asked_at_s))
+
+    def mark(self, number: int, tell: Callable[[int], None]) -> None:
+        """As Gateways.mark."""
+        if not self.is_apart:
+            tell(number)
+            return
+        self._tell(lambda: self._spawn(self._answer, number, tell))
 
     async def wait_wishes(self) -> tuple[Wish, ...]:
         """As Gateways.wait_wishes."""
@@ -118,109 +71,33 @@ class SimGateways:
         self._wishes.clear()
         return wishes
 
-    def writable(self) -> Upstream | None:
-        """Whom a client could write to through it at this moment."""
-        route = self.routes.get(Kind.RW)
-        is_over = self.is_dead or trio.current_time() >= self.deadline_s
-        return route.upstreams[0] if route and route.upstreams and not is_over else None
+    # -- the pipe between the two
 
-    def end(self) -> None:
-        """The process is gone."""
-        self.is_dead = True
-        for session in list(self.sessions):
-            self._cut(session)
+    def _tell(self, do: Callable[[], object]) -> None:
+        if not self.is_apart:
+            do()
+            return
+        self._told.append(do)
+        if not self._is_carrying:
+            self._is_carrying = True
+            self._spawn(self._carry)
 
-    # -- what clients do
+    async def _carry(self) -> None:
+        while self._told:
+            await trio.sleep(PIPE_S)
+            await self._freezer.wait_thawed(self.relay.actor)
+            if self.relay.is_dead:
+                self._told.clear()
+                break
+            self._told.popleft()()
+        self._is_carrying = False
 
-    async def connect(self) -> Session | None:
-        """A confirmed session; None: it was not to be had. The caller sets the time limit."""
-        while not self.is_dead:
-            upstream = self.writable()
-            if upstream is None:
-                await self._routed.wait()
-                continue
-            await self._freezer.wait_thawed(self.actor)
-            session = await self._dial(upstream)
-            if session is not None and await self._confirmed(session):
-                return session
-            await trio.sleep(0.05)
-        return None
-
-    async def _dial(self, upstream: Upstream) -> Session | None:
-        await trio.sleep(HOP_S)
-        instance = self._instances.hosts.get(upstream.host)
-        route = self.routes.get(Kind.RW)
-        if instance is None or not self._network.joins(self.pod, instance.name):
-            return None
-        if not instance.is_up or route is None or upstream.key not in route.keys or self.is_dead:
-            return None
-        now_s = trio.current_time()
-        session = Session(upstream, route.term, instance, instance.process, now_s)
-        self.sessions.add(session)
-        return session
-
-    async def _confirmed(self, session: Session) -> bool:
-        while not session.is_confirmed and not session.is_cut:
-            self._wishes[Wish(Kind.RW, session.upstream)] = None
-            self._wished.set()
-            with trio.move_on_after(0.25):
-                await session.changed.wait()
-        return not session.is_cut
-
-    async def write(self, session: Session, write: int) -> Outcome:
-        """One transaction. Unknown whenever no answer came; the caller sets the time limit."""
-        await self._pass_on(session)
-        instance = session.instance
-        await trio.sleep(HOP_S)
-        if session.is_cut or instance.process != session.process:
-            return Outcome.UNKNOWN
-        if not self._network.carries(self.pod, instance.name):
-            await session.changed.wait()
-            return Outcome.UNKNOWN
-        outcome = await self._commit(session, write)
-        await trio.sleep(HOP_S)
-        if not self._network.carries(instance.name, self.pod):
-            await session.changed.wait()
-            return Outcome.UNKNOWN
-        await self._pass_on(session)
-        return Outcome.UNKNOWN if session.is_cut else outcome
-
-    async def _commit(self, session: Session, write: int) -> Outcome:
-        """The process does it; that its client leaves meanwhile ends nothing over there."""
-        ended, outcome = trio.Event(), [Outcome.UNKNOWN]
-
-        async def run() -> None:
-            try:
-                session.instance.check(session.process)
-                await replication.commit(session.instance, write)
-                outcome[0] = Outcome.OK
-            except Refused:
-                outcome[0] = Outcome.FAILED
-            except Died:
-                outcome[0] = Outcome.UNKNOWN
-            ended.set()
-
-        self._instances.spawn(run)
-        await ended.wait()
-        return outcome[0]
-
-    async def _pass_on(self, session: Session) -> None:
-        """A batch of bytes through this process: not while frozen, never after the deadline."""
+    async def _answer(self, number: int, tell: Callable[[int], None]) -> None:
+        await trio.sleep(PIPE_S)
         await self._freezer.wait_thawed(self.actor)
-        self._keep_fence()
-        if session.instance.process != session.process:
-            self._cut(session)
+        if not self.relay.is_dead:
+            tell(number)
 
-    def leave(self, session: Session) -> None:
-        """The client goes."""
-        self.sessions.discard(session)
-
-    def _keep_fence(self) -> None:
-        if trio.current_time() >= self.deadline_s:
-            for session in list(self.sessions):
-                self._cut(session)
-
-    def _cut(self, session: Session) -> None:
-        session.is_cut = True
-        self.sessions.discard(session)
-        session.stir()
+    def _wish(self, upstream: Upstream) -> None:
+        self._wishes[Wish(Kind.RW, upstream)] = None
+        self._wished.set()
