@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from gateway.counters import Counters
 from gateway.errors import GatewayError, Malformed, StaleRoute
 from gateway.reasons import Ending, Refusal
-from gateway.route import Kind, Limits, ProxyProtocol, Route, Upstream
+from gateway.route import ClientTls, Kind, Limits, ProxyProtocol, Route, Upstream, UpstreamTls
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
     from gateway.workers import Workers
 
 __all__ = [
+    "ClientTls",
     "Counters",
     "Ending",
     "Gateway",
@@ -36,6 +37,7 @@ __all__ = [
     "Route",
     "StaleRoute",
     "Upstream",
+    "UpstreamTls",
     "Workers",
 ]
 

@@ -19,8 +19,9 @@ from gateway.counters import Counters, Tally
 from gateway.door import Door
 from gateway.errors import StaleRoute
 from gateway.floor import Floor
+from gateway.greeting import Greeter, NotGreeted
 from gateway.link import ARMED, JOINED, LEFT, NEVER, SPOKE, End, Fence, Link, Socket
-from gateway.pump import Pump
+from gateway.pump import RELAY_MASK, Pump
 from gateway.rates import Rates
 from gateway.reasons import Ending, Refusal
 from gateway.route import Kind, Limits, Route, Upstream, UpstreamKey
@@ -32,7 +33,7 @@ TICK_S = 0.05  # how late a time-out may be; the fence is not one: it is checked
 DRAIN_TICK_S = 0.01  # while sessions are waited for
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 IN, RDHUP = select.EPOLLIN, select.EPOLLRDHUP
-DIAL_MASK = IN | select.EPOLLOUT | RDHUP | select.EPOLLET  # once, for dial and relay
+FULL_MASK = IN | select.EPOLLOUT | RDHUP | select.EPOLLET  # once, for dial and relay
 
 
 class Desk:
@@ -51,6 +52,7 @@ class Desk:
         clock: Callable[[], float],
         pump: Pump | None = None,
         on_over: Callable[[Session, Refusal | Ending], None] | None = None,
+        on_trouble: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._kind = kind
         self._limits = limits
@@ -68,6 +70,8 @@ class Desk:
         )
         self._targets = Targets()
         self._rates = Rates(limits.rate_per_s, limits.rate_burst) if limits.rate_per_s else None
+        has_to_greet = limits.greets or limits.upstream_tls is not None
+        self._greeter = Greeter(limits, self.pump, on_trouble) if has_to_greet else None
         self._wants_peer = self._rates is not None or on_over is not None
         self._route: Route | None = None
         self._numbers = count()
@@ -96,6 +100,8 @@ class Desk:
         now_s = self._clock()
         self.keep_fence()
         self.door.tick(now_s)
+        if self._greeter is not None:
+            self._greeter.tick(now_s)
         for session in list(self._waiting.values()):
             self._look_at_clock(session, now_s)
         self._release(now_s)
@@ -193,7 +199,7 @@ class Desk:
         session = Session(next(self._numbers), client, now_s, self)
         is_full = len(self._waiting) + len(self.floor.sessions) >= self._limits.connections_max
         self._waiting[session.number] = session
-        self.pump.watch_end(session.client)
+        self.pump.watch_end(session.client, RELAY_MASK if self._greeter is None else FULL_MASK)
         if self._wants_peer:
             session.peer = address[0]
         fence = self.fence
@@ -201,14 +207,28 @@ class Desk:
             self._refuse(session, Refusal.SELF_FENCE)
         elif is_full:
             self._refuse(session, Refusal.MAX_CONNECTIONS)
-        elif self._rates is not None and not self._rates.may_enter(session.peer, now_s):
-            self._refuse(session, Refusal.RATE_LIMIT)
+        elif self._greeter is not None:
+            session.state = State.GREETING
+            self._greet(self._greeter, session)
         else:
             self._welcome(session, now_s)
 
+    def _greet(self, greeter: Greeter, session: Session) -> None:
+        try:
+            is_done = greeter.advance(session)
+        except NotGreeted as refused:
+            self._refuse(session, refused.reason)
+            return
+        if is_done:
+            session.client.flags |= SPOKE
+            session.move(State.HELD)
+            self._welcome(session, self._clock())
+
     def _welcome(self, session: Session, now_s: float) -> None:
-        """Dial for him, unless others are before him, and cannot be served."""
-        if self._held or not self._maybe_dial(session, now_s):
+        """Dial for him, unless he comes too often, or others wait before him."""
+        if self._rates is not None and not self._rates.may_enter(session.peer, now_s):
+            self._refuse(session, Refusal.RATE_LIMIT)
+        elif self._held or not self._maybe_dial(session, now_s):
             self._held[session.number] = session
             self._bound_hold(session)
 
@@ -222,6 +242,8 @@ class Desk:
         assert isinstance(session, Session)
         if end.flags & JOINED:  # meanwhile it is
             self.pump.mover.on_event(end, event)
+        elif session.state is State.RELAYING and session.secure is not None:
+            session.secure.on_event(end, event)
         elif end is session.client:
             self._on_waiting_client(session, event)
         elif session.state is State.DIALLING:
@@ -235,10 +257,16 @@ class Desk:
         session.client.flags |= SPOKE | LEFT if event & RDHUP else SPOKE
         if event & BROKEN or (event & RDHUP and wire.has_hung_up(session.client.sock)):
             self._refuse(session, Refusal.CLIENT_LEFT)
+        elif session.state is State.GREETING and self._greeter is not None:
+            self._greet(self._greeter, session)
 
     def _look_at_clock(self, session: Session, now_s: float) -> None:
         if session.number not in self._waiting:
             return  # ended by what happened to one before it
+        is_greeting = session.state is State.GREETING
+        if is_greeting and now_s >= session.arrived_at_s + self._limits.greeting_s:
+            self._refuse(session, Refusal.GREETING_TIMEOUT)
+            return
         if now_s >= session.arrived_at_s + self._limits.hold_s:
             self._refuse(session, self._why_still_waiting(session))
             return
@@ -295,7 +323,10 @@ class Desk:
         session.upstream.flags |= ARMED
         session.touched_at_s = now_s
         target.sessions += 1
-        self.pump.watch_end(session.upstream, DIAL_MASK)
+        if session.secure is not None and self._greeter is not None:
+            name = self._greeter.name_of(target.upstream.instance)
+            session.secure.dialled(sock, self._greeter.upstream_context, name)
+        self.pump.watch_end(session.upstream, FULL_MASK)
         if not is_under_way:
             self._on_dial_failed(session)
 
@@ -306,6 +337,8 @@ class Desk:
         if event & (BROKEN | RDHUP) or wire.has_met_itself(session.upstream.sock, upstream):
             self._on_dial_failed(session)
             return
+        if session.secure is not None and not self._has_shaken_hands(session):
+            return
         if event & IN:
             session.upstream.flags |= SPOKE
         session.move(State.UNCONFIRMED)
@@ -314,6 +347,16 @@ class Desk:
         if session.target.retry_at_s is not None:
             self._targets.answered(session.target, session.touched_at_s)
             self._release(session.touched_at_s)
+
+    def _has_shaken_hands(self, session: Session) -> bool:
+        """With the upstream; False when that goes on, or failed and was dealt with."""
+        assert session.secure is not None
+        assert session.secure.upstream is not None
+        try:
+            return session.secure.upstream.handshake()
+        except OSError:
+            self._on_dial_failed(session)
+            return False
 
     def _on_dial_failed(self, session: Session) -> None:
         """Refused, timed out, or gone before it was used: the next upstream, or back to hold."""

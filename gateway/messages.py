@@ -18,11 +18,13 @@ import attrs
 from gateway.counters import Counters
 from gateway.errors import Malformed
 from gateway.histogram import Distribution
-from gateway.route import Kind, Limits, ProxyProtocol, Route, Upstream
+from gateway.route import ClientTls, Kind, Limits, ProxyProtocol, Route, Upstream, UpstreamTls
 
 VERSION = 1
 PACKET_BYTES_MAX = 60_000  # below the kernel's limit for one packet of a socket pair
 NAME_CHARS_MAX = 253
+PATH_CHARS_MAX = 4096
+SENTENCE_CHARS_MAX = 2000
 UPSTREAMS_MAX = 100
 
 
@@ -193,11 +195,14 @@ class _Fields:
         if self._left:
             raise Malformed(f"unknown: {sorted(self._left)!r:.100}")
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, most: int = NAME_CHARS_MAX) -> str:
         value = self._take(name)
-        if not isinstance(value, str) or len(value) > NAME_CHARS_MAX:
-            raise Malformed(f"{name} is no short text")
+        if not isinstance(value, str) or len(value) > most:
+            raise Malformed(f"{name} is no text of at most {most}")
         return value
+
+    def path(self, name: str) -> str:
+        return self.text(name, PATH_CHARS_MAX)
 
     def whole(self, name: str, least: int = 0) -> int:
         value = self._take(name)
@@ -243,7 +248,7 @@ def _route(f: _Fields) -> Route:
     route = Route(
         term=f.whole("term"),
         upstreams=tuple(_upstream(_Fields(u)) for u in f.several("upstreams", UPSTREAMS_MAX)),
-        reason=f.text("reason"),
+        reason=f.text("reason", SENTENCE_CHARS_MAX),
         is_held=f.flag("is_held"),
         drain_until_s=f.optional("drain_until_s", f.number),
     )
@@ -275,9 +280,23 @@ def _limits(f: _Fields) -> Limits:
         rate_per_s=f.optional("rate_per_s", f.number),
         rate_burst=f.whole("rate_burst"),
         proxy_protocol=ProxyProtocol(f.text("proxy_protocol")),
+        client_tls=f.optional("client_tls", lambda name: _client_tls(f.inner(name))),
+        upstream_tls=f.optional("upstream_tls", lambda name: _upstream_tls(f.inner(name))),
     )
     f.end()
     return limits
+
+
+def _client_tls(f: _Fields) -> ClientTls:
+    tls = ClientTls(f.path("cert_path"), f.path("key_path"), f.path("client_ca_path"))
+    f.end()
+    return tls
+
+
+def _upstream_tls(f: _Fields) -> UpstreamTls:
+    tls = UpstreamTls(f.flag("is_verified"), f.path("ca_path"), f.text("domain"))
+    f.end()
+    return tls
 
 
 def _distribution(f: _Fields) -> Distribution:
@@ -343,5 +362,5 @@ _PARSERS: dict[str, Callable[[_Fields], Message]] = {
     "Need": lambda f: Need(f.kind(), f.text("instance"), f.whole("incarnation")),
     "Counted": lambda f: Counted(f.kind(), _counters(f.inner("counters"))),
     "Over": _over,
-    "Trouble": lambda f: Trouble(f.text("text")),
+    "Trouble": lambda f: Trouble(f.text("text", SENTENCE_CHARS_MAX)),
 }

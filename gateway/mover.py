@@ -14,7 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 
-from gateway.link import ARMED, BULK, ENDED, LEFT, METERED, MORE, End, Link, Pending
+from gateway.link import ARMED, BULK, ENDED, JOINED, LEFT, METERED, MORE, End, Link, Pending
 from gateway.pipes import PIPE_BYTES, Pipe, PipePool
 from gateway.reasons import Ending
 
@@ -56,8 +56,12 @@ class Mover:
         """Go on with those whose turn was over: their edge is spent."""
         for _ in range(len(self.unfinished)):
             end = self.unfinished.popleft()
-            if end.link.is_open and end.flags & MORE:
+            if not end.link.is_open or not end.flags & MORE:
+                continue
+            if end.flags & JOINED:
                 self.pull(end)
+            else:
+                end.on_event(select.EPOLLIN)  # relayed by somebody else, see gateway.secure
 
     def on_event(self, end: End, event: int) -> None:
         """Any event of a joined end."""

@@ -15,7 +15,7 @@ import select
 from collections.abc import Callable, Sequence
 
 from gateway import wire
-from gateway.link import JOINED, METERED, NEVER, SPOKE, End, Link, Pending, Socket, Watch
+from gateway.link import JOINED, METERED, NEVER, SPOKE, End, Fence, Link, Pending, Socket, Watch
 from gateway.mover import BULK_BYTES_MIN, READ_BYTES, Mover
 from gateway.reasons import Ending
 
@@ -51,6 +51,10 @@ class Pump:
     def has_unfinished(self) -> bool:
         """Some end used up its turn: step again without waiting."""
         return bool(self.mover.unfinished)
+
+    def is_due(self, fence: Fence) -> bool:
+        """Whether the time in which clients may be answered is over."""
+        return self._clock() >= fence.at_s
 
     # ---------------------------------------------------------------- table
 

@@ -82,8 +82,28 @@ class Route:
 
 
 @attrs.frozen
+class ClientTls:
+    """TLS with clients. Paths of PEM files, which are read again when they change; with
+    `client_ca_path` a client has to show a certificate of that authority."""
+
+    cert_path: str
+    key_path: str
+    client_ca_path: str = ""
+
+
+@attrs.frozen
+class UpstreamTls:
+    """TLS with instances. Verified: the certificate is of `ca_path` ("": the system's
+    authorities) and names the instance, or its name within `domain`."""
+
+    is_verified: bool
+    ca_path: str = ""
+    domain: str = ""
+
+
+@attrs.frozen
 class Limits:
-    """The named maxima of one gateway.
+    """The named maxima of one gateway, and what it speaks.
 
     Args:
       connections_max: clients served at once, held ones included. One more is refused.
@@ -95,6 +115,7 @@ class Limits:
       session_bytes_max: bytes of one session, both ways together. None: no limit.
       rate_per_s, rate_burst: new clients of one address. None: no limit.
       proxy_protocol: whether clients begin with a PROXY header.
+      client_tls, upstream_tls: None: in the clear.
     """
 
     connections_max: int = 1000
@@ -107,3 +128,10 @@ class Limits:
     rate_per_s: float | None = None
     rate_burst: int = 200
     proxy_protocol: ProxyProtocol = ProxyProtocol.OFF
+    client_tls: ClientTls | None = None
+    upstream_tls: UpstreamTls | None = None
+
+    @property
+    def greets(self) -> bool:
+        """Whether a client has something to do before it is found an upstream."""
+        return self.proxy_protocol is not ProxyProtocol.OFF or self.client_tls is not None

@@ -5,12 +5,15 @@ written out: nobody comes back from them, a client that tries again is a new ses
 """
 
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from gateway.errors import IllegalMove
-from gateway.link import End, Link, Owner, Socket
+from gateway.link import Link, Owner, Socket
 from gateway.route import UpstreamKey
 from gateway.targets import Target
+
+if TYPE_CHECKING:
+    from gateway.secure import SecureRelay
 
 
 class State(Enum):
@@ -38,16 +41,6 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 
-class Secure(Protocol):
-    """TLS on one side of a session or on both: it relays instead of the pump."""
-
-    def begin(self) -> None:
-        """Relay from now on."""
-
-    def on_event(self, end: End, event: int) -> None:
-        """Of either socket."""
-
-
 class Session(Link):
     """A client's connection with what was found for it so far. Owned by the desk.
 
@@ -58,6 +51,7 @@ class Session(Link):
         RELAYING on, when a sweep last saw that bytes had moved.
       seen_bytes: the total which that sweep saw.
       peer: address of the client, where somebody wants to know it.
+      peer_is_proxied: whether a balancer named that address; None until that is known.
       secure: relays in place of the pump where TLS is spoken.
     """
 
@@ -65,6 +59,7 @@ class Session(Link):
         "arrived_at_s",
         "number",
         "peer",
+        "peer_is_proxied",
         "secure",
         "seen_bytes",
         "state",
@@ -87,7 +82,8 @@ class Session(Link):
         self.target: Target | None = None
         self.seen_bytes = 0
         self.peer = ""
-        self.secure: Secure | None = None
+        self.peer_is_proxied: bool | None = None
+        self.secure: SecureRelay | None = None
 
     @property
     def key(self) -> UpstreamKey | None:

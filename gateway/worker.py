@@ -143,6 +143,15 @@ class Worker:
         except OSError as error:
             raise Malformed(f"descriptor {message.listener}: {error}") from error
 
+        desk = self._make_desk(message)
+        if desk.fence is not None:
+            desk.fence.at_s = FENCED_FROM_THE_START
+        self._desks[kind] = desk
+        desk.door.open(listener)
+
+    def _make_desk(self, message: m.Open) -> Desk:
+        kind = message.kind
+
         def need(upstream: Upstream) -> None:
             self._tell(m.Need(kind, upstream.instance, upstream.incarnation))
             self._flush()
@@ -150,18 +159,18 @@ class Worker:
         def over(session: Session, reason: Refusal | Ending) -> None:
             self._over(kind, session, reason)
 
-        desk = Desk(
-            kind,
-            message.limits,
-            need_confirmation=need,
-            clock=self._clock,
-            pump=self._pump,
-            on_over=over if self._tells_sessions else None,
-        )
-        if desk.fence is not None:
-            desk.fence.at_s = FENCED_FROM_THE_START
-        self._desks[kind] = desk
-        desk.door.open(listener)
+        try:
+            return Desk(
+                kind,
+                message.limits,
+                need_confirmation=need,
+                clock=self._clock,
+                pump=self._pump,
+                on_over=over if self._tells_sessions else None,
+                on_trouble=lambda text: self._tell(m.Trouble(text[: m.SENTENCE_CHARS_MAX])),
+            )
+        except OSError as error:
+            raise Malformed(f"{kind.value} cannot be opened: {error}") from error
 
     # ---------------------------------------------------------------- to the parent
 

@@ -142,6 +142,7 @@ class Workers:
             raise StaleRoute(f"route of term {route.term}, present is {old.term}")
         if route.drain_until_s is not None:
             route = attrs.evolve(route, drain_until_s=self._shared(route.drain_until_s))
+        route = attrs.evolve(route, reason=route.reason[: m.SENTENCE_CHARS_MAX])
         self._routes[kind] = route
         self._tell_all(m.Follow(kind, route))
 
