@@ -120,11 +120,11 @@ class ReplicaClient:
             oldest_match=self._side.oldest_match,
         )
         self._failed_pings = 0
+        self.ts = int(answer["ldt"])
         if diverged:
             self.status = Status.DIVERGED
             self._side.log.error(_DIVERGED.format(name=self.registration.name))
             return
-        self.ts = int(answer["ldt"])
         self.status = Status.READY if self.ts >= storage.ldt else Status.RECOVERY
 
     # -- commits --------------------------------------------------------------------------------

@@ -82,8 +82,10 @@ class Committer:
         sync = [c for c in self._roles.clients if c.mode == "sync"]
         shortfalls = await self._ship_all("apply", payload, sync)
         self._storage.install(transaction, commit, payload)
+        failed = {shortfall.client for shortfall in shortfalls}
         for client in sync:
-            client.settled(commit.ts)
+            if client not in failed:
+                client.settled(commit.ts)
         self._feed_async(commit, payload)
         return shortfalls
 
