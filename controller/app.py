@@ -7,6 +7,7 @@ asyncio loop, and the only one that knows which adapter stands behind which port
 import math
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ from controller.memgraph import BoltInstances, MemgraphAccess
 from controller.pod import Adapters, ControllerPod, PodSettings, Reign
 from controller.settings import Settings
 from controller.web import Snapshot, serve
-from gateway import Limits
+from gateway import ClientTls, Limits, UpstreamTls
 
 log = structlog.get_logger(__name__)
 
@@ -122,12 +123,49 @@ def memgraph_access(settings: Settings) -> MemgraphAccess:
         bolt_port=settings.bolt_port,
         replication_port=settings.replication_port,
         probe_timeout_s=settings.probe_timeout_s,
+        tls=control_tls(settings),
     )
 
 
 def unless_off(value_s: float) -> float | None:
     """Settings say infinity for "off", the gateway None."""
     return None if math.isinf(value_s) else value_s
+
+
+def client_tls(settings: Settings) -> ClientTls | None:
+    """TLS with clients of the gateways."""
+    if not settings.gateway_tls_enabled:
+        return None
+    return ClientTls(
+        settings.gateway_tls_cert_path,
+        settings.gateway_tls_key_path,
+        settings.gateway_tls_client_ca_path,
+    )
+
+
+def upstream_tls(settings: Settings) -> UpstreamTls | None:
+    """TLS of sessions with instances: a certificate names the instance, or its DNS name."""
+    if settings.memgraph_tls == "off":
+        return None
+    is_verified = settings.memgraph_tls == "verify"
+    return UpstreamTls(is_verified, settings.memgraph_tls_ca_path, settings.replication_domain)
+
+
+def control_tls(settings: Settings) -> ssl.SSLContext | None:
+    """TLS of the controller's own connections. They dial addresses, so the name in a certificate
+    is not compared; with `verify` its authority is."""
+    if settings.memgraph_tls == "off":
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    if settings.memgraph_tls != "verify":
+        context.verify_mode = ssl.CERT_NONE
+    elif settings.memgraph_tls_ca_path:
+        context.load_verify_locations(settings.memgraph_tls_ca_path)
+    else:
+        context.load_default_certs()
+    return context
 
 
 def gateway_limits(settings: Settings) -> dict[Kind, Limits]:
@@ -142,6 +180,8 @@ def gateway_limits(settings: Settings) -> dict[Kind, Limits]:
         rate_per_s=settings.gateway_rate_limit_rps if settings.gateway_rate_limit_enabled else None,
         rate_burst=settings.gateway_rate_limit_burst,
         proxy_protocol=settings.gateway_proxy_protocol,
+        client_tls=client_tls(settings),
+        upstream_tls=upstream_tls(settings),
     )
     switched = {Kind.RW: settings.gateway_enabled, Kind.RO: settings.read_gateway_enabled}
     return {kind: limits for kind, is_on in switched.items() if is_on}

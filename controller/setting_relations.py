@@ -90,6 +90,12 @@ RELATIONS: tuple[Relation, ...] = (
         "DURABILITY=required needs SYNC_ELIGIBLE of at least 2: with one copy alone writes would "
         "never open",
     ),
+    Relation(
+        ("gateway_tls_enabled", "gateway_tls_cert_path", "gateway_tls_key_path"),
+        lambda is_on, cert_path, key_path: not is_on or bool(cert_path and key_path),
+        "GATEWAY_TLS_ENABLED needs GATEWAY_TLS_CERT_PATH and GATEWAY_TLS_KEY_PATH: there is no "
+        "certificate to show",
+    ),
 )
 
 HIDDEN = frozenset({"memgraph_password"})

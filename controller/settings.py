@@ -153,6 +153,22 @@ class Settings:
         "off",
         "whether clients begin with a PROXY header",
     )
+    gateway_tls_enabled: bool = setting(
+        "GATEWAY_TLS_ENABLED", switch, "false", "clients speak TLS, 1.2 or later"
+    )
+    gateway_tls_cert_path: str = setting(
+        "GATEWAY_TLS_CERT_PATH", plain, "", "PEM file, read again when it changes"
+    )
+    gateway_tls_key_path: str = setting("GATEWAY_TLS_KEY_PATH", plain, "", "its key, likewise")
+    gateway_tls_client_ca_path: str = setting(
+        "GATEWAY_TLS_CLIENT_CA_PATH", plain, "", "clients need a certificate of this authority"
+    )
+    memgraph_tls: str = setting(
+        "MEMGRAPH_TLS", choice("off", "on", "verify"), "off", "instances speak TLS; verify: by CA"
+    )
+    memgraph_tls_ca_path: str = setting(
+        "MEMGRAPH_TLS_CA_PATH", plain, "", "PEM file; empty: the system's authorities"
+    )
     gateway_rate_limit_enabled: bool = setting(
         "GATEWAY_RATE_LIMIT_ENABLED", switch, "false", "new clients of one address are limited"
     )

@@ -1,5 +1,7 @@
 """What this room needs to know to speak to any instance: user, ports, time limits."""
 
+import ssl
+
 from attrs import field, frozen
 
 
@@ -13,6 +15,7 @@ class MemgraphAccess:
         snapshot_timeout_s: CREATE SNAPSHOT alone, which takes time with the size of the data
             (58-99 ms at 100,000 nodes, MEMGRAPH L14); below the executor's own limit.
         connect_timeout_s: TCP connect, handshake and login together.
+        tls: None: in the clear.
     """
 
     user: str = ""
@@ -23,3 +26,4 @@ class MemgraphAccess:
     command_timeout_s: float = 10.0
     connect_timeout_s: float = 2.0
     snapshot_timeout_s: float = 40.0
+    tls: ssl.SSLContext | None = field(default=None, repr=False)

@@ -149,6 +149,7 @@ def _one_connection(host: str, access: MemgraphAccess, limit_s: float) -> "Async
 
     # the driver logs an error for each broken connection; our errors and observations say the same
     logging.getLogger("neo4j").setLevel(logging.CRITICAL)
+    tls: dict[str, Any] = {} if access.tls is None else {"ssl_context": access.tls}
     return AsyncGraphDatabase.driver(
         f"bolt://{host}:{access.bolt_port}",
         auth=(access.user, access.password) if access.user else None,
@@ -160,6 +161,7 @@ def _one_connection(host: str, access: MemgraphAccess, limit_s: float) -> "Async
         keep_alive=True,
         telemetry_disabled=True,
         user_agent=USER_AGENT,
+        **tls,
     )
 
 

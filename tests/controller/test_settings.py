@@ -104,6 +104,10 @@ BROKEN = [
     ({"BOLT_PORT": "10000"}, "BOLT_PORT and REPLICATION_PORT must differ"),
     ({"MEMGRAPH_PASSWORD": "hunter2"}, "MEMGRAPH_PASSWORD needs MEMGRAPH_USER"),
     ({"DURABILITY": "required", "SYNC_ELIGIBLE": "1"}, "DURABILITY=required needs"),
+    (
+        {"GATEWAY_TLS_ENABLED": "true", "GATEWAY_TLS_CERT_PATH": "/tls/tls.crt"},
+        "GATEWAY_TLS_ENABLED needs GATEWAY_TLS_CERT_PATH and GATEWAY_TLS_KEY_PATH",
+    ),
 ]
 
 
