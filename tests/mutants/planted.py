@@ -9,7 +9,7 @@ from attrs import frozen
 
 CORE = ("tests/statemachine", "tests/controller")
 POD = ("tests/controller",)
-MEMGRAPH = ("tests/memgraph", "tests/sandbox/memgraph_stand_in")
+MEMGRAPH = ("tests/memgraph",)
 KUBE = ("tests/kube",)
 GATEWAY = ("tests/gateway",)
 WEB = ("tests/web", "tests/cli")
