@@ -227,20 +227,15 @@ async def test_hosts_file_names_a_replica(world: World, tmp_path: Path) -> None:
     assert await replica.count() == 1
 
 
-async def test_speed_and_memory(world: World) -> None:
-    """Small writes over 8 connections are fast enough for the demo (500 a second), alone and with a
-    STRICT_SYNC replica, starting is quick, and the process stays small."""
-    began = time.monotonic()
+async def test_many_writes_leave_the_process_small(world: World) -> None:
+    """600 small writes with a STRICT_SYNC replica and 1,200 alone, over 8 connections: all are
+    there, and the process takes less than 60 MiB. (How fast it is, a benchmark tells.)"""
     main, _ = await world.pair("STRICT_SYNC")
-    started_s = time.monotonic() - began
-    strict = await rate(main, 600)
+    await write_many(main, 600)
     await main.run("DROP REPLICA r")
-    alone = await rate(main, 1200)
-    resident_kib = resident(main)
-    print(f"strict {strict:.0f}/s, alone {alone:.0f}/s, {resident_kib} KiB, {started_s:.2f} s")
+    await write_many(main, 1200)
     assert await main.count() == 1800
-    # A quarter of what an idle machine of two cores does: a guard against disasters, not a record.
-    assert (strict > 150, alone > 300, resident_kib < 60 * 1024) == (True, True, True)
+    assert resident(main) < 60 * 1024
 
 
 def resident(stand: Stand) -> int:
@@ -250,19 +245,17 @@ def resident(stand: Stand) -> int:
     return int(status.split("VmRSS:")[1].split()[0])
 
 
-async def rate(stand: Stand, total: int) -> float:
-    """Writes a second over 8 connections."""
+async def write_many(stand: Stand, total: int) -> None:
+    """Writes over 8 connections."""
     connections = [await stand.connect() for _ in range(8)]
 
     async def work(connection: BoltConnection) -> None:
         for number in range(total // 8):
             await connection.run("CREATE (:Write {id: $id})", id=number)
 
-    began = time.monotonic()
     async with trio.open_nursery() as nursery:
         for connection in connections:
             nursery.start_soon(work, connection)
-    return total / (time.monotonic() - began)
 
 
 async def test_conflicts_under_contention_lose_no_update(world: World) -> None:
