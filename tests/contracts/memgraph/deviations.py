@@ -15,3 +15,6 @@ KNOWN_DEVIATIONS: dict[str, str] = {
     "test_users_cannot_be_made_on_a_replica": "does not know users made by statement",
     "test_wal_needs_periodic_snapshots": "starts with a snapshot interval of 0",
 }
+
+TRANSCRIPT_DEVIATIONS: dict[str, tuple[str, ...]] = {}
+"""Scene of a record, and what the stand-in answers differently in it, in order."""

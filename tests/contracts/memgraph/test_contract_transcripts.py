@@ -1,0 +1,39 @@
+"""What a running Memgraph 3.6.1 answered, asked of every server again."""
+
+import pytest
+from contract_world import World
+from deviations import TRANSCRIPT_DEVIATIONS
+from fact_marks import seen
+from transcript_replay import Replay, Scene, expectation, scenes
+
+pytestmark = pytest.mark.process
+
+RECORDED = (3, 6)
+
+
+@seen("transcripts", releases=("3.6.1",))
+@pytest.mark.parametrize("scene", list(scenes()), ids=lambda scene: scene.name.replace(" ", "-"))
+async def test_a_recorded_exchange(world: World, scene: Scene) -> None:
+    """Keys, rows, classes, texts and timestamps of every answer are those of the record; where the
+    stand-in differs, it is in the table of deviations, and the table is exact."""
+    replay = Replay(world)
+    await replay.run(scene)
+    if world.kind.is_real:
+        known: tuple[str, ...] = ()
+    else:
+        known = TRANSCRIPT_DEVIATIONS.get(scene.name, ())
+    assert replay.differences == list(known), "\n".join(replay.differences)
+
+
+def test_the_table_names_scenes() -> None:
+    """No deviation is kept of a scene that is gone."""
+    assert set(TRANSCRIPT_DEVIATIONS) <= {scene.name for scene in scenes()}
+
+
+def test_records_are_read_as_written() -> None:
+    """Wildcards fit what they should, and nothing else."""
+    keys, rows = expectation("['a', 'b'] [(1, ANY), ('x', {'s': LOST})]")
+    assert (keys, [(1, object()), ("x", {"s": "recovery"})]) == (["a", "b"], rows)
+    assert rows != [(2, 0), ("x", {"s": "recovery"})]
+    assert rows != [(1, 0), ("x", {"s": "ready"})]
+    assert expectation("ClientError 'no'") == ("ClientError", "no")
