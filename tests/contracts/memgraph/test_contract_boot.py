@@ -167,7 +167,7 @@ async def test_sigterm_ends_it_with_a_snapshot(world: World) -> None:
     assert await one.count() == 3
 
 
-@seen("1.7")
+@unseen("1.7")
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "terminated"])
 async def test_acknowledged_writes_survive(world: World, end: signal.Signals) -> None:
     """With a flush for each transaction nothing acknowledged is lost with the process: nodes,

@@ -97,7 +97,7 @@ async def test_columns(world: World) -> None:
 
 @unseen("4")
 async def test_columns_of_snapshots_and_constraints(world: World) -> None:
-    """Their columns, as the sources have them."""
+    """The columns of SHOW SNAPSHOTS and SHOW CONSTRAINT INFO."""
     (one,) = await world.start("one")
     keys = (await one.ask("SHOW SNAPSHOTS")).keys
     assert keys == ["path", "timestamp", "creation_time", "size"]
@@ -107,7 +107,7 @@ async def test_columns_of_snapshots_and_constraints(world: World) -> None:
 
 @unseen("4")
 async def test_columns_of_triggers(world: World) -> None:
-    """Its columns, as the sources have them."""
+    """The columns of SHOW TRIGGERS."""
     (one,) = await world.start("one")
     columns = ["trigger name", "statement", "privilege context", "event type", "phase", "owner"]
     assert (await one.ask("SHOW TRIGGERS")).keys == columns
@@ -115,19 +115,25 @@ async def test_columns_of_triggers(world: World) -> None:
 
 @unseen("4")
 async def test_columns_of_transactions(world: World) -> None:
-    """Its columns, as the sources have them."""
+    """The columns of SHOW TRANSACTIONS."""
     (one,) = await world.start("one")
     columns = "username transaction_id query status metadata start_time elapsed_ms"
     assert (await one.ask("SHOW TRANSACTIONS")).keys == columns.split()
 
 
 @seen("4")
-async def test_the_licence_and_the_flags(world: World) -> None:
-    """Without a licence that is told in words; SHOW CONFIG has the flags that safety rests on."""
+async def test_the_licence(world: World) -> None:
+    """That there is no licence is told in words."""
     (one,) = await world.start("one")
     rows = dict((await one.ask("SHOW LICENSE INFO")).rows)
     assert (rows["is_valid"], rows["license_type"]) == (False, "")
     assert rows["status"] == "You have not provided any license!"
+
+
+@unseen("4")
+async def test_the_flags(world: World) -> None:
+    """SHOW CONFIG tells the flags that safety rests on as they are."""
+    (one,) = await world.start("one")
     config = {row[0]: row[2] for row in (await one.ask("SHOW CONFIG")).rows}
     assert config["replication_restore_state_on_startup"] == "true"
     assert config["storage_wal_enabled"] == "true"
@@ -157,13 +163,13 @@ async def test_show_instances_in_community(world: World) -> None:
 
 @seen("2.4", releases=("3.6.1",))
 async def test_no_replication_in_explicit_transactions_of_a_seen_release(world: World) -> None:
-    """SHOW and SET alike are refused inside BEGIN, with Memgraph's own misspelling."""
+    """SHOW and SET alike are refused inside BEGIN, with the misspelling of 3.6."""
     await refused_in_transaction(world)
 
 
 @unseen("2.4", releases=("3.12.0",))
 async def test_no_replication_in_explicit_transactions_of_the_latest(world: World) -> None:
-    """The same, with that release's misspelling."""
+    """SHOW and SET alike are refused inside BEGIN, with the misspelling of 3.12."""
     await refused_in_transaction(world)
 
 
@@ -259,7 +265,7 @@ async def test_timestamps_go_on_after_a_restart(world: World) -> None:
     assert (await main.replica("r"))["ts"] == 13
 
 
-@seen("10.14")
+@unseen("10.14")
 async def test_ids_are_the_same_everywhere(world: World) -> None:
     """A node has the same id on the main and on a replica that got it either way."""
     main, early, late = await world.start("main", "early", "late")

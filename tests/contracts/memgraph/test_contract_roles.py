@@ -80,7 +80,7 @@ async def test_demotion_forgets_every_registration(world: World) -> None:
     assert await main.count() == 1
 
 
-@seen("1.5")
+@unseen("1.5")
 async def test_promotion_closes_the_replication_port(world: World) -> None:
     """A promoted replica is main, has nobody registered, no longer listens, and takes writes."""
     main, replica = await world.pair("SYNC")
@@ -136,7 +136,7 @@ async def test_a_taken_port_makes_a_replica_without_a_server(world: World) -> No
     assert await one.role() == "replica"
 
 
-@seen("1.7")
+@unseen("1.7")
 async def test_a_restarted_main_is_a_main_with_its_registrations(world: World) -> None:
     """Killed and started again, a main is main at once, its replicas are attached and follow."""
     main, replica = await world.pair("SYNC")
@@ -165,7 +165,7 @@ async def test_a_restarted_replica_follows_again_without_help(world: World) -> N
     assert (await main.replica("r"))["behind"] == 0
 
 
-@seen("1.7")
+@unseen("1.7")
 async def test_a_replica_with_an_empty_disk_is_lost_to_its_main(world: World) -> None:
     """Without its data directory a replica comes back as a main. Made a replica again it has a new
     identity, so the old registration never recovers; DROP and REGISTER bring it back."""

@@ -44,7 +44,8 @@ async def test_a_hanging_sync_replica(stories: Stories, story: str) -> None:
 @seen("L10", releases=("3.6.1", "3.12.0"))
 @pytest.mark.parametrize("story", ["hanging_strict_sync"])
 async def test_a_hanging_strict_sync_replica(stories: Stories, story: str) -> None:
-    """The same, but nothing is committed."""
+    """The first write waits 30 s and is aborted everywhere; reads wait with it, SHOW ROLE and SHOW
+    REPLICAS answer; later writes are aborted at once; after the thaw the replica is `ready`."""
     await stories.wait(story)
 
 
