@@ -3,6 +3,8 @@
 import mc_normal as n
 from mc_brain import Brain
 from mc_canon import canonical
+from mc_steps import World
+from mc_story import told
 from mc_world import (
     MAIN,
     NOBODY,
@@ -20,7 +22,7 @@ from statemachine import events as e
 from statemachine.cluster import Cluster
 from statemachine.events import Event, Payload
 from statemachine.evolve import evolve
-from statemachine.ids import Instance, Mode, Phase
+from statemachine.ids import Mode, Phase
 
 BO, OP, DE = Phase.BOOTSTRAP, Phase.OPERATIONAL, Phase.DEGRADED
 
@@ -73,6 +75,25 @@ def operational(brain: Brain, budget: Budget) -> State:
     return canonical(brain, state)
 
 
-def name(index: int) -> Instance:
-    """Of an instance, by number."""
-    return n.NAMES[index]
+def led(world: World, state: State, *sentences: str) -> State:
+    """The state after these things have happened, each told by a part of its sentence.
+
+    Raises LookupError: the first sentence that no step from there tells.
+    """
+    for sentence in sentences:
+        found = [x for x in world.steps(state) if sentence in told(world.brain, x.label)]
+        if not found:
+            possible = sorted({told(world.brain, x.label) for x in world.steps(state)})
+            raise LookupError(f"{sentence!r} cannot happen here, but: {possible}")
+        state = found[0].state
+    return state
+
+
+INFORMED = (
+    "becomes leader",
+    "lists the pods",
+    "probes memgraph-0",
+    "probes memgraph-1",
+    "event leader_elected",
+)
+"""A leader that knows everything and has its barrier in."""

@@ -65,6 +65,7 @@ class Decided(NamedTuple):
     new_route: bool  # clients are given another term
     main: int  # of main_promoted, main_returned, ...: who is given to clients; -1: nobody
     verdict: str
+    in_haste: bool  # only when every grace is over
 
 
 class Brain:
@@ -151,12 +152,12 @@ class Brain:
                 cluster = evolve(cluster, decision)
                 decision = decide(cluster, view_then)
             if isinstance(decision, Event) and decision.trigger not in SILENT_NOTES:
-                made = self._made(cluster, seen, decision)
-                if made not in found:
+                made = self._made(cluster, seen, decision, policy is self.impatient)
+                if made._replace(in_haste=False) not in found:
                     found.append(made)
         return tuple(found)
 
-    def _made(self, cluster: Cluster, seen: View, event: Event) -> Decided:
+    def _made(self, cluster: Cluster, seen: View, event: Event, in_haste: bool) -> Decided:
         after = evolve(cluster, event)
         payload = event.payload
         closes = after.rw_closed_seq != cluster.rw_closed_seq
@@ -172,6 +173,7 @@ class Brain:
             new_route=then.term != before.term,
             main=n.INDEX[after.main] if gives and after.main else -1,
             verdict=payload.verdict if isinstance(payload, MainPromoted) else "none",
+            in_haste=in_haste,
         )
 
     # -- plan

@@ -25,7 +25,7 @@ class Exploration:
     violation: str = ""
     last: Label = ()
     culprit: int = NO_PARENT
-    edges: "array[int] | None" = None
+    story_: list[tuple[Label, State]] = field(factory=list)
 
     @property
     def depth(self) -> int:
@@ -85,8 +85,14 @@ class Exploration:
             found.append((label, wanted))
         return found
 
+    def remember(self) -> None:
+        """Work the trace out now, while the verbs are what they were during the search."""
+        self.story_ = self.trace() if self.violation else []
+
     def trace(self) -> list[tuple[Label, State]]:
         """The shortest way to the violation, its last step included."""
+        if self.story_:
+            return self.story_
         found = self.path(self.culprit)
         before = self.states[self.culprit]
         final = next(s for s in self.world.steps(before) if s.label == self.last)

@@ -125,7 +125,7 @@ class World:
             msgs = tuple(m._replace(command=old(m.command)) for m in msgs)
         after = s._replace(head=made.head, view=made.view, gates=gates, msgs=msgs)
         after, complaint = _judged(after, made)
-        return Step(("event", made.trigger, made.main), after, complaint)
+        return Step(("event", made.trigger, made.main, made.in_haste), after, complaint)
 
     # -- the leader commands
 
@@ -371,16 +371,24 @@ def _judged(s: State, made: Decided) -> tuple[State, str]:
     """S13: an acknowledged write is on every later main, unless the verdict says that it may be
     missing; then one write may be, and the book forgets it."""
     if made.main < 0 or s.insts[made.main].wiped:
-        return s, ""
+        return s, ""  # it lost its disk just now: no gateway verifies it
     held = s.insts[made.main].log
     missing = [w for w in s.book if w not in held]
     allowed = 0 if made.verdict == "none" else 1
     if len(missing) > allowed:
         return s, (
             f"S13: instance {made.main} is given to clients (loss verdict: {made.verdict}) "
-            f"without the acknowledged write {missing[0]}"
+            f"without {_write(missing[0])}"
         )
     return s._replace(book=tuple(w for w in s.book if w in held)), ""
+
+
+def _write(write: int) -> str:
+    return f"the acknowledged write {write}" if write else "all acknowledged writes of before"
+
+
+def _copies(s: State, write: int) -> int:
+    return sum(write in inst.log for inst in s.insts)
 
 
 def complaint(brain: Brain, s: State) -> str:
@@ -392,16 +400,12 @@ def complaint(brain: Brain, s: State) -> str:
         serves = inst.up and inst.proc == gate.proc and inst.role == MAIN
         missing = [w for w in (BASE, *s.book) if w not in inst.log]
         if serves and missing:
-            return (
-                f"S13: gateway {k} serves instance {gate.inst}, "
-                f"which lacks the acknowledged write {missing[0]}"
-            )
+            return f"S13: gateway {k} serves instance {gate.inst}, which lacks {_write(missing[0])}"
+    if brain.required and (lonely := [w for w in s.book if _copies(s, w) < 2]):
+        return f"durability is required: one copy holds {_write(lonely[0])}"
     for member in sorted(brain.sync_set(s.head)):
         inst = s.insts[member]
         missing = [w for w in s.book if w not in inst.log and w not in s.holed]
         if missing and not inst.wiped:
-            return (
-                f"S3: instance {member} is in the sync set "
-                f"without the acknowledged write {missing[0]}"
-            )
+            return f"S3: instance {member} is in the sync set without {_write(missing[0])}"
     return ""

@@ -10,6 +10,7 @@ from statemachine import commands as c
 STATUS = {READY: "ready", INVALID: "invalid", ABSENT: "{}", AHEAD: "ready, ahead"}
 
 SENTENCES = {
+    "quiet": "no faults from here on",
     "elect": "a controller becomes leader; it has seen nothing yet",
     "probe": "the leader probes {0}",
     "pods": "the leader lists the pods",
