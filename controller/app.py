@@ -195,6 +195,7 @@ def pod_settings(settings: Settings) -> PodSettings:
         bolt_port=settings.bolt_port,
         probe_interval_s=settings.probe_interval_s,
         self_fence_s=settings.gateway_self_fence_s,
+        read_max_lag=settings.read_max_lag,
     )
 
 

@@ -19,6 +19,7 @@ from controller.chronicle import utc_now
 from controller.errors import ControllerError
 from controller.gateways import Gateways, Kind, Wish
 from controller.ports import GatewayLeases, MemgraphInstance
+from controller.readers import lag_of, may_read, share_of
 from controller.verify import has_rows_for_sync_set, why_not_main
 from gateway import Route, Upstream
 from statemachine.cluster import Cluster
@@ -66,7 +67,9 @@ class Gatekeeper:
         read_head: Callable[[], Awaitable[float | None]],
         gateways: Gateways,
         suspect: Callable[[Instance], None] = lambda instance: None,
+        read_max_lag: int | None = None,
     ) -> None:
+        self._read_max_lag = read_max_lag
         self._pod, self._bolt_port, self._self_fence_s = pod, bolt_port, self_fence_s
         self._leases, self._reach, self._read_head = leases, reach, read_head
         self._gateways, self._suspect = gateways, suspect
@@ -154,7 +157,9 @@ class Gatekeeper:
             answer = view.instance(instance).answer
             host = self._host(instance, view)
             if host and answer is not None and self._may_read(instance, role, answer, view):
-                found.append(Upstream(instance, answer.incarnation, host, self._bolt_port))
+                share = share_of(lag_of(self._cluster, view, instance))
+                port = self._bolt_port
+                found.append(Upstream(instance, answer.incarnation, host, port, share))
         return tuple(found)
 
     def _may_read(self, instance: Instance, role: Role, answer: ProbeAnswered, view: View) -> bool:
@@ -162,7 +167,10 @@ class Gatekeeper:
         ours = answer.storage_uuid in ("", self._cluster.storage_uuid)
         doubted_s = self._doubts.get((instance, answer.incarnation), -math.inf)
         fits = answer.role is role and ours and answer.asked_at_s > doubted_s
-        return self._may_open and failure is None and fits
+        applied = self._applied.get(Kind.RO)
+        was_read = applied is not None and any(u.instance == instance for u in applied.upstreams)
+        near = may_read(self._cluster, view, instance, self._read_max_lag, was_read)
+        return self._may_open and failure is None and fits and near
 
     def _apply(self, kind: Kind, wanted: Route) -> None:
         if self._applied.get(kind) == wanted:

@@ -67,6 +67,7 @@ class PodSettings:
     bolt_port: int
     probe_interval_s: float
     self_fence_s: float
+    read_max_lag: int | None = None  # storage timestamps
 
 
 class Reign:
@@ -109,6 +110,7 @@ class ControllerPod:
             read_head=self._read_head,
             gateways=gateways,
             suspect=self._look_at,
+            read_max_lag=settings.read_max_lag,
         )
         self.loop.followers.append(self.gatekeeper.follow)
         self.loop.followers.append(self._start_probers)

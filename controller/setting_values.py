@@ -90,6 +90,12 @@ def integer(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+def integer_or_off(least: int, most: int) -> Callable[[str], int | None]:
+    """As integer; "off" is None."""
+    parse = integer(least, most)
+    return lambda text: None if text == "off" else parse(text)
+
+
 def port(text: str) -> int:
     """A TCP port that can be dialled."""
     if text.startswith("tcp://"):

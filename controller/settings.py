@@ -25,6 +25,7 @@ from controller.setting_values import (
     duration_or_off_s,
     duration_s,
     integer,
+    integer_or_off,
     name,
     one_of,
     plain,
@@ -42,7 +43,6 @@ TICK_S = 0.25  # the loop looks at the clock this often; an answer may be that m
 OUR_PREFIXES = ("GATEWAY_", "READ_GATEWAY_", "LEASE_", "PROBE_")
 NOT_IN_THIS_VERSION = (
     "RECONCILE_INTERVAL",
-    "READ_MAX_LAG",
     "FAILOVER_COOLDOWN",
     "PRESTOP_TIMEOUT",
     "OBSERVE_ONLY",
@@ -186,6 +186,9 @@ class Settings:
     )
     read_fallback: str = setting(
         "READ_FALLBACK", choice("none", "main"), "none", "whether readers may go to the main"
+    )
+    read_max_lag: int | None = setting(
+        "READ_MAX_LAG", integer_or_off(0, 10**9 - 1), "off", "storage timestamps behind the main"
     )
 
     durability: Durability = setting(

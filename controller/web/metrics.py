@@ -7,9 +7,15 @@ can name it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from controller.web.instances import (
@@ -20,7 +26,7 @@ from controller.web.instances import (
     role_by_ledger,
     row_of,
 )
-from controller.web.snapshot import GatewayCounters, Snapshot, SnapshotSource
+from controller.web.snapshot import Distribution, GatewayCounters, Snapshot, SnapshotSource
 from controller.web.timings import Change, changes
 from statemachine.ids import Instance, Phase, Role, RowStatus
 from statemachine.route import closed_because
@@ -191,6 +197,21 @@ def gateway_counters(gateways: Mapping[str, GatewayCounters]) -> Iterator[Metric
     yield counter("gateway_dial_failures", "Dials that failed", ("gateway",), failed)
     relayed = (((k, d), n) for k, c in by for d, n in (("up", c.bytes_up), ("down", c.bytes_down)))
     yield counter("gateway_relayed_bytes", "Bytes to (up) and from instances", direction, relayed)
+    text = "How long sessions lasted that are over"
+    yield histogram("gateway_session_seconds", text, ((k, c.durations_s) for k, c in by))
+    text = "From a client's connect until it was relayed"
+    yield histogram("gateway_wait_seconds", text, ((k, c.waits_s) for k, c in by))
+
+
+def histogram(name: str, text: str, samples: Iterable[tuple[str, Distribution]]) -> Metric:
+    """A histogram of each gateway; buckets are cumulated here."""
+    family = HistogramMetricFamily(PREFIX + name, text, labels=("gateway",))
+    for kind, found in samples:
+        bounds = [*map(str, map(float, found.bounds)), "+Inf"]
+        family.add_metric(
+            [kind], [*zip(bounds, accumulate(found.counts), strict=True)], found.total
+        )
+    return family
 
 
 def counter(

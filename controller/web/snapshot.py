@@ -16,6 +16,22 @@ HEAD_IS_OLD_S = 3.0  # it is read every second; older than this, others may have
 ALIVE_S = 30.0  # a turn waits at most for one write that the API server does not answer (5 s)
 
 
+class Distribution(Protocol):
+    """Counts by size. `gateway.histogram.Distribution` fits."""
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """Upper bounds of the buckets but the last, ascending."""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Of each bucket, not cumulated."""
+
+    @property
+    def total(self) -> float:
+        """Sum of all values."""
+
+
 class GatewayCounters(Protocol):
     """What a gateway counted since it began, and what is open now. `gateway.Counters` fits."""
 
@@ -62,6 +78,14 @@ class GatewayCounters(Protocol):
     @property
     def term(self) -> int | None:
         """Term of the route that it follows; None before the first."""
+
+    @property
+    def durations_s(self) -> Distribution:
+        """Of sessions that are over."""
+
+    @property
+    def waits_s(self) -> Distribution:
+        """Of clients that were served, until they were."""
 
 
 @frozen

@@ -98,6 +98,18 @@ def test_a_pod_that_knows_nothing_yet_has_metrics() -> None:
     assert ("gateway_route_term", frozenset({("gateway", "rw")})) not in found
 
 
+def test_histograms_are_cumulated() -> None:
+    """Buckets hold everything up to their bound; count and sum are of all sessions."""
+    found = samples(p.snapshot(gateways={"rw": p.FakeCounters()}))
+    buckets = [
+        value(found, "gateway_session_seconds_bucket", gateway="rw", le=bound)
+        for bound in ("1.0", "10.0", "+Inf")
+    ]
+    assert buckets == [2, 5, 6]
+    assert value(found, "gateway_session_seconds_count", gateway="rw") == 6
+    assert value(found, "gateway_session_seconds_sum", gateway="rw") == 40
+
+
 def test_names_keep_the_conventions() -> None:
     """Every family is ours, has a help text, and no label value is a free text."""
     text = render(lambda: p.snapshot(kube_trouble={"pods": "a long text"})).decode()

@@ -7,6 +7,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from controller.web import Snapshot
+from gateway.histogram import Distribution
 from statemachine import events as e
 from statemachine.cluster import Cluster, Refused, Registration
 from statemachine.decide import Refusal
@@ -30,6 +31,10 @@ UUID = "7c2f6f0e"
 FAILED_OVER_AT = "2025-11-21T07:00:10"
 
 
+DURATIONS = Distribution((1.0, 10.0), (2, 3, 1), 40.0)
+WAITS = Distribution((0.01,), (6, 0), 0.02)
+
+
 @frozen
 class FakeCounters:
     """Counters of a gateway that has seen some life."""
@@ -45,6 +50,8 @@ class FakeCounters:
     refused: Mapping[str, int] = field(factory=lambda: {"no_route": 5})
     ended: Mapping[str, int] = field(factory=lambda: {"client_closed": 6, "cut": 4})
     sessions: Mapping[str, int] = field(factory=lambda: {"memgraph-1": 3})
+    durations_s: Distribution = DURATIONS
+    waits_s: Distribution = WAITS
 
 
 def pod(name: str, ip: str) -> PodFacts:
