@@ -86,6 +86,9 @@ class Cluster:
     generation: int = 0
     registrations: tuple[Registration, ...] = ()
     change: Change | None = None
+    epoch_pods: tuple[tuple[Instance, str], ...] = ()
+    """Who was registered in the main's present epoch, and in which incarnation first: one that is
+    another by now has restarted inside the epoch, whatever its present name (MEMGRAPH L4)."""
     durability: Durability = Durability.PREFERRED
     durability_setting: Durability = Durability.PREFERRED
     """What the settings said last; a person's change holds until they say something new."""

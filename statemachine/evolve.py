@@ -93,7 +93,13 @@ def _decision_refused(c: Cluster, p: e.DecisionRefused) -> Cluster:
 
 def _registration_opened(c: Cluster, p: e.RegistrationOpened) -> Cluster:
     opened = Registration(p.name, p.instance, p.mode, p.address, p.pod)
-    return change(c, generation=c.generation + 1, registrations=(*c.registrations, opened))
+    known = p.instance in dict(c.epoch_pods)
+    return change(
+        c,
+        generation=c.generation + 1,
+        registrations=(*c.registrations, opened),
+        epoch_pods=c.epoch_pods if known else (*c.epoch_pods, (p.instance, p.pod)),
+    )
 
 
 def _registration_retired(c: Cluster, p: e.RegistrationRetired) -> Cluster:
@@ -162,7 +168,7 @@ def _drain_abandoned(c: Cluster, p: e.DrainAbandoned) -> Cluster:
 
 def _main_fenced(c: Cluster, p: e.MainFenced) -> Cluster:
     # every name dies here: the old main was demoted or is fenced, and a promotion starts with none
-    return change(_edit_change(c, fence=p.proof), registrations=())
+    return change(_edit_change(c, fence=p.proof), registrations=(), epoch_pods=())
 
 
 def _candidate_lost(c: Cluster, p: e.CandidateLost) -> Cluster:

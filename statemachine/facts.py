@@ -188,16 +188,28 @@ def rows_are_current(view: View, main: Instance) -> bool:
 
 
 def restarted_members(cluster: Cluster, view: View) -> tuple[Registration, ...]:
-    """Sync replicas that restarted since their name was opened: inside this epoch, so that their
-    promotion would be refused by everybody unless the epoch is renewed first (MEMGRAPH L4)."""
+    """Sync replicas that restarted since they were first registered in this epoch: everybody would
+    refuse them once they are promoted, unless the epoch is renewed first (MEMGRAPH L4)."""
+    first = dict(cluster.epoch_pods)
     return tuple(
         r
         for r in cluster.registrations
         if r.is_joined
-        and r.pod
+        and first.get(r.instance, r.pod)
         and view.instance(r.instance).pod is not None
-        and view.instance(r.instance).pod_incarnation != r.pod
+        and view.instance(r.instance).pod_incarnation != first.get(r.instance, r.pod)
     )
+
+
+def epoch_lacks_a_commit(cluster: Cluster, view: View) -> bool:
+    """Whether a main without any other copy has perhaps not committed anything in its epoch yet: a
+    replica that is registered before is refused later (MEMGRAPH L5). With other copies it must not
+    commit before they are registered, for that commit would be on the main alone."""
+    if cluster.main is None or cluster.change is not None or cluster.sync_replicas:
+        return False
+    main = view.instance(cluster.main)
+    has_rows = main.answer is not None and bool(main.answer.rows)
+    return not has_rows and (main.marker is None or main.marker.term < cluster.main_term)
 
 
 def registrations_found(view: View, main: Instance) -> tuple[Registration, ...]:

@@ -127,6 +127,9 @@ def _demote_strays(cluster: Cluster, view: View) -> Iterator[Command]:
 
 
 def _registrations(cluster: Cluster, view: View, main: Instance) -> Iterator[Command]:
+    if f.epoch_lacks_a_commit(cluster, view):
+        yield Mark(main, cluster.term)
+        return
     owned = {r.name for r in cluster.registrations}
     rows = view.instance(main).answer
     for row in (rows.rows if rows else None) or ():
@@ -145,8 +148,9 @@ def _registrations(cluster: Cluster, view: View, main: Instance) -> Iterator[Com
 def _may_drop(cluster: Cluster, view: View, main: Instance, name: str) -> bool:
     """DROP crashed a live main while a recovery of that replica was queued: only while nobody
     writes, or on a row that has been unready for long (S8, L8)."""
-    settled = view.instance(main).unready_for_s(name, view.now_s) >= view.policy.row_settle_s
-    return settled or not cluster.rw_open
+    if view.instance(main).unready_for_s(name, view.now_s) >= view.policy.row_settle_s:
+        return True
+    return not cluster.rw_open and gateways_have_cut(Situation(cluster, view, main)).ok
 
 
 def _register(cluster: Cluster, view: View, main: Instance, r: Registration) -> Iterator[Command]:

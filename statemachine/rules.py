@@ -176,7 +176,12 @@ RULES: tuple[Rule, ...] = (
         "registration_opened",
         (O, D, F),
         None,
-        (g.main_is_alone_in_being_main, g.replica_is_usable, g.address_is_free),
+        (
+            g.main_is_alone_in_being_main,
+            g.epoch_has_a_commit,
+            g.replica_is_usable,
+            g.address_is_free,
+        ),
         "a name that was never used; precedes REGISTER",
     ),
     Rule("registration_retired", (O, D, F), None, (), "precedes DROP"),

@@ -82,6 +82,14 @@ def main_is_alone_in_being_main(s: Situation) -> Fact:
     return Fact(not strays, f"stray mains: {', '.join(strays) or 'none'}", True)
 
 
+def epoch_has_a_commit(s: Situation) -> Fact:
+    """A lone main has written something in its present epoch before anybody follows it (F14)."""
+    lacks = f.epoch_lacks_a_commit(s.cluster, s.view)
+    return Fact(
+        not lacks, "no commit in this epoch yet" if lacks else "committed, or not alone", True
+    )
+
+
 def replica_is_usable(s: Situation) -> Fact:
     """The replica answers as REPLICA, carries our storage or is empty, and was not refused."""
     assert s.subject is not None

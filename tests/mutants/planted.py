@@ -289,7 +289,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "DROP on a young row",
         "S8",
         "plan.py",
-        "    return settled or not cluster.rw_open\n",
+        "    return not cluster.rw_open and gateways_have_cut(Situation(cluster, view, main)).ok\n",
         "    return True\n",
     ),
     core(

@@ -38,6 +38,7 @@ from statemachine.events import DecisionRefused, Event, MainLost, MainPromoted
 from statemachine.facts import choose_candidate
 from statemachine.ids import Durability, Instance, Mode, Phase, Role, RowStatus, Seq, Term
 from statemachine.observations import Container, Failure
+from statemachine.plan import plan
 from statemachine.view import Unsettled, View
 
 REFUSES = Failure.REFUSED
@@ -60,6 +61,14 @@ def test_the_barrier_comes_first() -> None:
     """A new reign decides nothing before its own event, however urgent."""
     dead = failing(MAIN, REFUSES, 5, pod=GONE)
     assert decided(OPERATIONAL, view(dead, SYNC, OTHER, identity="other")) == "leader_elected"
+
+
+def test_nothing_is_commanded_before_the_barrier() -> None:
+    """A reign whose own event is not in the ledger yet commands nobody: another may have written
+    last (S1)."""
+    stray = seen(C, Role.MAIN, ())
+    assert plan(OPERATIONAL, view(MAIN, SYNC, stray)) != ()
+    assert plan(OPERATIONAL, view(MAIN, SYNC, stray, identity="other")) == ()
 
 
 LOST = [

@@ -244,6 +244,7 @@ async def test_hostile_bytes_close_that_connection_only(stand: Stand, junk: byte
     await hurt.stream.send_all(junk)
     await hurt.stream.send_eof()
     with pytest.raises((ConnectionResetError, trio.BrokenResourceError)):
+        assert (await hurt.receive()).fields[0]["code"] == "Memgraph.ExecutionException"
         await hurt.receive()
     stand.connections.pop()
     assert await stand.run("RETURN 1") == [[1]]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.sandbox.memgraph.cypher.evaluate import Scope
 from controller.sandbox.memgraph.cypher.executor import Outcome, columns_of, execute
 from controller.sandbox.memgraph.cypher.parser import parse
 from controller.sandbox.memgraph.failures import ClientFailure, Failure
@@ -35,7 +36,7 @@ class Database:
     def run(self, query: str, **parameters: Any) -> Outcome:
         transaction = self.begin()
         try:
-            outcome = execute(parse(query), parameters, transaction)
+            outcome = execute(parse(query), Scope(parameters, transaction))
         except Failure:
             transaction.close()
             raise
@@ -196,7 +197,7 @@ REFUSALS = [
     ("RETURN 1 LIMIT -1", "non-negative"),
     ("UNWIND 1 AS x RETURN x", "must be a list"),
     ("RETURN 'open", "token recognition error"),
-    ("CALL db.labels()", "mismatched input 'CALL'"),
+    ("CALL db.labels()", "The Memgraph stand-in does not know the clause CALL."),
     ("RETURN 1 RETURN 2", "mismatched input 'RETURN'"),
     ("MATCH (n) WITH n.i RETURN 1", "expecting {AS}"),
 ]
@@ -227,14 +228,14 @@ def test_snapshot_reads_and_conflicts(database: Database) -> None:
     database.run("MATCH (n:N {i: 2}) DELETE n")
     database.run("CREATE (:N {i: 7})")
     query = parse("MATCH (n:N) RETURN n.i ORDER BY n.i")
-    assert execute(query, {}, reader).rows == [[i] for i in range(1, 7)]
-    assert execute(parse("MATCH (n:N {i: 1}) RETURN n.i"), {}, reader).rows == [[1]]
+    assert execute(query, Scope(Scope({}, reader))).rows == [[i] for i in range(1, 7)]
+    assert execute(parse("MATCH (n:N {i: 1}) RETURN n.i"), Scope({}, reader)).rows == [[1]]
     assert database.rows("MATCH (n:N {i: 100}) RETURN count(n)") == [[1]]
     for number in (1, 3):
         if number == 3:
-            execute(parse("MATCH (n:N {i: 3}) SET n.x = 1"), {}, reader)
+            execute(parse("MATCH (n:N {i: 3}) SET n.x = 1"), Scope({}, reader))
         with pytest.raises(Failure, match="Cannot resolve conflicting transactions"):
-            execute(parse(f"MATCH (n:N {{i: {number}}}) SET n.x = 2"), {}, late)
+            execute(parse(f"MATCH (n:N {{i: {number}}}) SET n.x = 2"), Scope({}, late))
     reader.close()
     late.close()
     assert database.store.replaced_ids("n") == []

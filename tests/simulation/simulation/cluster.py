@@ -85,6 +85,7 @@ class Cluster:
         self.links = Links(self.instances, lambda actor: actor.partition("#")[0])
         self.kubelet = Kubelet(self.api, self.names, self.instances, dice, self.spawn)
         self.kubelet.may_stop = self._may_stop
+        self.instances.crash = self.kubelet.crash
         self.books = Books({}, note)
         self.kubelet.on_wipe = self.books.wiped
         self.api.on_write = self._on_write

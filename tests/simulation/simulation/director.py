@@ -210,7 +210,7 @@ class Director:
         ]
         if not holders:
             self.explained = "nobody left who holds everything"
-            return self._last_said("main_lost")
+            return head["to"] == "FAILOVER" or self._last_said("main_lost")
         if self.plan.durability == "required" and dead in ("memgraph-0", "memgraph-1"):
             self.explained = "durability is required, and one copy is dead"
             return True

@@ -40,6 +40,7 @@ class Instances:
         self.hosts: dict[str, Memgraph] = {}  # pod IP, or stable DNS name, -> who is there now
         self.on_commit: Callable[[Memgraph, int], None] = lambda instance, write: None
         self.note: Callable[[str], None] = lambda text: None
+        self.crash: Callable[[str, float], None] = lambda name, down_s: None
 
     def uuid(self, kind: str) -> str:
         """A new one, readable in traces."""
@@ -198,7 +199,7 @@ class Memgraph:
         is_risky = is_written_to and (row.is_recovering or is_young)
         if is_risky and self.peers.dice.random() < 0.3:
             self.peers.note(f"{self.name} crashed by DROP of {row.name}")
-            self.stop()
+            self.peers.crash(self.name, 1.0)
 
     def add_row(self, name: str, mode: Mode, address: str) -> Row:
         """The first step of REGISTER: known and persisted, whatever comes of it (1.6)."""
