@@ -15,6 +15,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -22,7 +23,7 @@ import attrs
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 REPLICATION_PORTS = itertools.count(20000 + os.getpid() % 40 * 300)
-HELP_S = 30.0
+HELP_S = 10.0
 END_S = 20.0
 
 
@@ -165,6 +166,7 @@ class Real:
         return not self.known or flag.replace("-", "_") in self.known
 
 
+@cache
 def real_kind(binary: str) -> Real:
     """The kind for a path. Raises AssertionError when nothing can be run there."""
     path = Path(binary).resolve()
@@ -174,9 +176,12 @@ def real_kind(binary: str) -> Real:
 
 def flags_of(binary: Path) -> frozenset[str]:
     """The names of the flags that the binary's help lists; empty when it cannot be read."""
-    told = subprocess.run(
-        [str(binary), "--help-xml"], capture_output=True, timeout=HELP_S, check=False
-    ).stdout
+    try:
+        told = subprocess.run(
+            [str(binary), "--help-xml"], capture_output=True, timeout=HELP_S, check=False
+        ).stdout
+    except subprocess.TimeoutExpired:
+        return frozenset()
     begin, end = told.find(b"<AllFlags"), told.rfind(b"</AllFlags>")
     if begin < 0 or end < 0:
         return frozenset()
