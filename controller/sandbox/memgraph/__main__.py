@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 
 import trio
 
-from controller.sandbox.memgraph.bolt.messages import Credentials
+from controller.sandbox.memgraph.bolt.greeting import Credentials
 from controller.sandbox.memgraph.bolt.server import serve_bolt
 from controller.sandbox.memgraph.control import serve_control
 from controller.sandbox.memgraph.durability.state import DirectoryBusy, lock_directory
@@ -28,7 +28,7 @@ LOCK_POLL_S = 0.05  # between two tries for the data directory
 
 def main() -> None:
     """The console script `memgraph-stand-in`."""
-    if {"--help", "-h"} & set(sys.argv[1:]):
+    if any(word == "-h" or word.startswith("--help") for word in sys.argv[1:]):
         print(help_text())
         return
     flags = parse_flags(sys.argv[1:])
@@ -92,6 +92,7 @@ async def _serve(instance: Instance) -> None:
                 await instance.roles.start(nursery)
                 await run_init_file(instance)
                 nursery.start_soon(instance.snapshot_forever)
+                nursery.start_soon(instance.triggers.run_after_commits, instance.committer)
                 await nursery.start(serve_bolt, instance, _credentials())
                 instance.log.info(f"Bolt is open on port {flags.text('bolt_port')}")
             if flags.is_on("storage_snapshot_on_exit"):

@@ -20,6 +20,7 @@ DEFAULTS: dict[str, str] = {
     "log_file": "",
     "log_level": "WARNING",
     "management_port": "0",
+    "query_execution_timeout_sec": "600",
     "replication_replica_check_frequency_sec": "1",
     "replication_restore_state_on_startup": "true",
     "storage_mode": "IN_MEMORY_TRANSACTIONAL",

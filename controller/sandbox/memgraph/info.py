@@ -143,7 +143,20 @@ def indexes(instance: Instance) -> Rows:
 
 
 def constraints(instance: Instance) -> Rows:
-    return [["unique", label, list(keys), ""] for label, keys in instance.storage.graph.constraints]
+    """An existence constraint names its only property, a unique one the list of its own."""
+    graph = instance.storage.graph
+    return [
+        *(["exists", label, keys[0], ""] for label, keys in graph.existence),
+        *(["unique", label, list(keys), ""] for label, keys in graph.constraints),
+    ]
+
+
+def transactions(instance: Instance) -> Rows:
+    return instance.activity.rows()
+
+
+def triggers(instance: Instance) -> Rows:
+    return instance.triggers.rows()
 
 
 def license_info(instance: Instance) -> Rows:
@@ -191,6 +204,17 @@ ANSWERS: dict[str, tuple[list[str], Callable[[Instance], Rows]]] = {
     "SNAPSHOTS": (["path", "timestamp", "creation_time", "size"], snapshots),
     "INDEX INFO": (["index type", "label", "property", "count"], indexes),
     "CONSTRAINT INFO": (["constraint type", "label", "properties", "data_type"], constraints),
+    "TRIGGERS": (
+        ["trigger name", "statement", "privilege context", "event type", "phase", "owner"],
+        triggers,
+    ),
+    "TRANSACTIONS": (
+        [
+            *("username", "transaction_id", "query", "status"),
+            *("metadata", "start_time", "elapsed_ms"),
+        ],
+        transactions,
+    ),
     "LICENSE INFO": (["license info", "value"], license_info),
     "BUILD INFO": (["build info", "value"], build_info),
     "DATABASES": (["Name"], databases),

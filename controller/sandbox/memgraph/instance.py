@@ -7,14 +7,18 @@ and only then Bolt.
 import attrs
 import trio
 
+from controller.sandbox.memgraph.activity import Activity
 from controller.sandbox.memgraph.durability.state import StateFile
 from controller.sandbox.memgraph.durability.storage import Storage, StorageOptions
+from controller.sandbox.memgraph.failures import Failure
 from controller.sandbox.memgraph.faults import Dialer, Faults
 from controller.sandbox.memgraph.flags import Flags
+from controller.sandbox.memgraph.graph.transaction import Transaction
 from controller.sandbox.memgraph.logbook import Logbook
 from controller.sandbox.memgraph.replication.commit import Committer
 from controller.sandbox.memgraph.replication.locks import SystemTurn
 from controller.sandbox.memgraph.replication.roles import RoleKeeper, RoleOptions
+from controller.sandbox.memgraph.triggers import Triggers
 
 
 @attrs.frozen(eq=False)
@@ -28,6 +32,25 @@ class Instance:
     roles: RoleKeeper
     committer: Committer
     system_turn: SystemTurn
+    activity: Activity
+    triggers: Triggers
+
+    async def commit(self, transaction: Transaction, *, explicit: bool) -> None:
+        """Commit with the triggers of the transaction; see `Committer.commit`.
+
+        Raises:
+            Failure: a BEFORE COMMIT trigger or the commit failed.
+        """
+        changes = transaction.changes
+        if changes:
+            try:
+                self.triggers.before_commit(transaction)
+            except Failure:
+                transaction.close()
+                raise
+        await self.committer.commit(transaction, explicit=explicit)
+        if changes:
+            self.triggers.after_commit(changes)
 
     async def create_snapshot(self) -> str:
         """Write a storage snapshot; it takes a timestamp as any transaction. Returns its path."""
@@ -81,4 +104,6 @@ def build_instance(flags: Flags, log: Logbook) -> Instance:
         roles=roles,
         committer=Committer(storage, roles, faults, flags.release),
         system_turn=SystemTurn(),
+        activity=Activity(),
+        triggers=Triggers(directory, log),
     )

@@ -8,278 +8,246 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import attrs
+import trio
 
-from controller.sandbox.memgraph import failures, info
-from controller.sandbox.memgraph.cypher.executor import columns_of, execute
-from controller.sandbox.memgraph.cypher.parser import parse
+from controller.sandbox.memgraph import failures
+from controller.sandbox.memgraph.activity import Work
+from controller.sandbox.memgraph.administration import Administration, refusal_in_transaction
+from controller.sandbox.memgraph.bolt.messages import Extras
+from controller.sandbox.memgraph.cypher.evaluate import Scope
+from controller.sandbox.memgraph.cypher.executor import Outcome, columns_of, steps
+from controller.sandbox.memgraph.cypher.pace import Pace
+from controller.sandbox.memgraph.cypher.parser import PARSED_QUERIES_MAX, parse
 from controller.sandbox.memgraph.cypher.syntax import Query
-from controller.sandbox.memgraph.failures import ClientFailure, DatabaseFailure, TransientFailure
+from controller.sandbox.memgraph.failures import ClientFailure, DatabaseFailure
 from controller.sandbox.memgraph.graph.transaction import Transaction
 from controller.sandbox.memgraph.instance import Instance
-from controller.sandbox.memgraph.notices import (
-    EXPLICIT,
-    EXPLICIT_OLD,
-    PORT_WARNING,
-    notice,
-    schema_notice,
-)
-from controller.sandbox.memgraph.statements import (
-    Control,
-    CreateSnapshot,
-    Drop,
-    Register,
-    Schema,
-    SetRole,
-    Show,
-    Statement,
-    parse_statement,
-)
-
-BOLT_PORT_USUAL = 7687
+from controller.sandbox.memgraph.notices import explicit_refusal
+from controller.sandbox.memgraph.periodic import run_in_batches
+from controller.sandbox.memgraph.plans import plan_of
+from controller.sandbox.memgraph.prepared import Answer, Prepared, plain
+from controller.sandbox.memgraph.statements import Control, Explain, Statement, parse_statement
 
 _UNEXPECTED = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 """What a query may hit in the small Cypher that nobody thought of: told to its client alone."""
 
 
-@attrs.frozen
-class Answer:
-    """Rows and the summary's keys besides the usual ones."""
+@attrs.define(eq=False)
+class Explicit:
+    """An explicit transaction, from BEGIN to its end."""
 
-    rows: list[list[Any]]
-    summary: Mapping[str, Any]
-
-
-@attrs.frozen
-class Prepared:
-    """A statement after RUN.
-
-    Attributes:
-        transaction: what rows may refer to (nodes are encoded through it), None for others.
-        run: does it; called once, by the first PULL.
-        finish: commits an auto-commit query; called once, when the last row is due.
-        release: lets go of what RUN took; harmless when repeated.
-    """
-
-    fields: list[str]
-    transaction: Transaction | None
-    run: Callable[[], Awaitable[Answer]]
-    finish: Callable[[], Awaitable[None]]
-    release: Callable[[], None]
+    transaction: Transaction
+    pace: Pace
+    work: Work
+    results: int = 0
+    is_broken: bool = False
 
 
 class Interpreter:
-    """The statements of one connection, one at a time."""
+    """The statements of one connection, one at a time.
+
+    Attributes:
+        user: who logged on; empty when nobody had to.
+    """
 
     def __init__(self, instance: Instance) -> None:
+        self.user = ""
         self._instance = instance
-        self._transaction: Transaction | None = None
-        self._broken = False
+        self._explicit: Explicit | None = None
+        self._administration = Administration(instance)
 
-    @property
-    def in_transaction(self) -> bool:
-        return self._transaction is not None
+    def take_qid(self) -> int | None:
+        """The number of the next result inside an explicit transaction; None outside."""
+        if self._explicit is None:
+            return None
+        self._explicit.results += 1
+        return self._explicit.results - 1
 
     # -- transactions ---------------------------------------------------------------------------
 
-    async def begin(self) -> None:
-        if self._transaction is not None:
+    async def begin(self, extras: Extras) -> None:
+        """Begin an explicit transaction.
+
+        Raises:
+            ClientFailure: there is one already.
+        """
+        if self._explicit is not None:
             raise ClientFailure(failures.NESTED_TRANSACTION)
-        self._transaction = await self._instance.committer.begin()
-        self._broken = False
+        pace = self._pace(extras)
+        transaction = await self._instance.committer.begin()
+        work = self._instance.activity.begin(self.user, extras.metadata)
+        self._explicit = Explicit(transaction, pace, work)
 
     async def commit(self) -> None:
-        """Commit the explicit transaction; it is gone afterwards in every case but `_broken`."""
-        if self._transaction is None:
+        """Commit the explicit transaction; it is gone afterwards in every case but a broken one.
+
+        Raises:
+            Failure: see `Committer.commit`; or there is nothing to commit.
+        """
+        explicit = self._explicit
+        if explicit is None:
             raise ClientFailure(failures.NO_TRANSACTION_COMMIT)
-        if self._broken:
+        if explicit.is_broken:
             raise ClientFailure(failures.TRANSACTION_BROKEN)
-        transaction, self._transaction = self._transaction, None
-        await self._instance.committer.commit(transaction, explicit=True)
+        self._explicit = None
+        try:
+            await self._instance.commit(explicit.transaction, explicit=True)
+        finally:
+            self._instance.activity.end(explicit.work)
 
     async def rollback(self) -> None:
-        if self._transaction is None:
+        if self._explicit is None:
             raise ClientFailure(failures.NO_TRANSACTION_ROLLBACK)
         self.reset()
 
     def reset(self) -> None:
         """Abort the explicit transaction, if there is one."""
-        if self._transaction is not None:
-            self._transaction.close()
-            self._transaction = None
-        self._broken = False
+        if self._explicit is not None:
+            self._explicit.transaction.close()
+            self._instance.activity.end(self._explicit.work)
+            self._explicit = None
 
     def failed(self) -> None:
         """A statement failed: an explicit transaction can only be rolled back now."""
-        self._broken = self._transaction is not None
+        if self._explicit is not None:
+            self._explicit.is_broken = True
+
+    def _pace(self, extras: Extras) -> Pace:
+        limit_s = extras.timeout_s or self._instance.flags.number("query_execution_timeout_sec")
+        return Pace(limit_s or None)
 
     # -- statements -----------------------------------------------------------------------------
 
-    async def prepare(self, text: str, parameters: Mapping[str, Any]) -> Prepared:
+    async def prepare(
+        self, text: str, parameters: Mapping[str, Any], extras: Extras | None = None
+    ) -> Prepared:
         """Everything that RUN does.
 
         Raises:
             Failure: what Memgraph refuses at RUN.
         """
+        extras = extras or Extras()
         statement, query = _parsed(text)
         if isinstance(statement, Control):
-            return self._control(statement)
+            return self._control(statement, extras)
+        if self._explicit is not None:
+            if self._explicit.is_broken:
+                raise ClientFailure(failures.TRANSACTION_BROKEN)
+            self._explicit.work.queries.append(text)
         if query is not None:
-            return await self._cypher(query, parameters)
-        if isinstance(statement, Schema):
-            return await self._schema(statement)
+            return await self._cypher(query, parameters, text, extras)
         assert statement is not None
-        self._refuse_in_transaction(statement)
-        if isinstance(statement, (SetRole, Register, Drop)):
-            return await self._system(statement)
-        if isinstance(statement, CreateSnapshot):
-            return _plain(["path"], self._create_snapshot)
-        return self._show(statement)
+        if self._explicit is not None and not isinstance(statement, Explain):
+            raise refusal_in_transaction(statement, self._instance.flags.release)
+        work = self._instance.activity.of(self.user, text, extras.metadata)
+        if isinstance(statement, Explain):
+            return await self._explain(statement, work)
+        return await self._administration.prepare(statement, work)
 
-    def _control(self, statement: Control) -> Prepared:
-        actions = {"BEGIN": self.begin, "COMMIT": self.commit, "ROLLBACK": self.rollback}
-        action = actions[statement.word]
-
+    def _control(self, statement: Control, extras: Extras) -> Prepared:
         async def run() -> Answer:
-            await action()
+            if statement.word == "BEGIN":
+                await self.begin(extras)
+            elif statement.word == "COMMIT":
+                await self.commit()
+            else:
+                await self.rollback()
             return Answer([], {})
 
-        return _plain([], run)
+        return plain([], run)
 
-    async def _cypher(self, query: Query, parameters: Mapping[str, Any]) -> Prepared:
+    async def _cypher(
+        self, query: Query, parameters: Mapping[str, Any], text: str, extras: Extras
+    ) -> Prepared:
         if query.writes and not self._instance.roles.is_main:
             raise ClientFailure(failures.WRITE_ON_REPLICA)
-        kind = "r" if query.reads and not query.writes else "rw"
-        if query.writes and not query.reads and not columns_of(query):
-            kind = "w"
+        if query.batch_rows is not None:
+            if self._explicit is not None:
+                raise explicit_refusal("Periodic commit", self._instance.flags.release)
+            work = self._instance.activity.of(self.user, text, extras.metadata)
+            pace = self._pace(extras)
+            return await run_in_batches(self._instance, query, parameters, pace, work)
 
-        def work(transaction: Transaction) -> Answer:
-            outcome = execute(query, parameters, transaction)
-            summary: dict[str, Any] = {"type": kind, "plan_execution_time": 0.0001}
+        async def work_on(transaction: Transaction, pace: Pace) -> Answer:
+            scope = Scope(parameters, transaction, pace)
+            outcome = await self._carry_out(query, scope)
+            summary: dict[str, Any] = {"type": kind_of(query), "plan_execution_time": 0.0001}
             summary["number_of_hops"] = 0
             if outcome.stats:
                 summary["stats"] = dict(outcome.stats)
             return Answer(outcome.rows, summary)
 
-        return await self._in_transaction(columns_of(query), work)
+        if self._explicit is not None:
+            return self._in_explicit(self._explicit, columns_of(query), work_on)
+        work = self._instance.activity.of(self.user, text, extras.metadata)
+        return await self._alone(columns_of(query), work_on, self._pace(extras), work)
 
-    async def _schema(self, statement: Schema) -> Prepared:
-        if not self._instance.roles.is_main:
-            raise ClientFailure(failures.WRITE_ON_REPLICA)
-        if self._transaction is not None:
-            what = "Index" if statement.kind == "index" else "Constraint"
-            raise ClientFailure(f"{what} manipulation not allowed in multicommand transactions.")
+    async def _carry_out(self, query: Query, scope: Scope) -> Outcome:
+        scope.pace.check()
+        try:
+            for outcome in steps(query, scope):
+                if outcome is not None:
+                    return outcome
+                await trio.lowlevel.checkpoint()
+                scope.pace.resumed()
+        except _UNEXPECTED as problem:
+            self._instance.log.error(f"unexpected: {traceback.format_exc()}")
+            raise DatabaseFailure from problem
+        raise AssertionError("a query has an outcome")
 
-        def work(transaction: Transaction) -> Answer:
-            graph = self._instance.storage.graph
-            table = graph.indexes if statement.kind == "index" else graph.constraints
-            if ((statement.label, statement.keys) in table) is not statement.create:
-                transaction.change_schema(
-                    [statement.kind, statement.create, statement.label, list(statement.keys)]
-                )
-            return Answer([], {"type": "w", "notifications": [schema_notice(statement)]})
-
-        return await self._in_transaction([], work)
-
-    async def _in_transaction(
-        self, fields: list[str], work: Callable[[Transaction], Answer]
-    ) -> Prepared:
-        committer = self._instance.committer
-        explicit = self._transaction
-        if explicit is not None and self._broken:
-            raise ClientFailure(failures.TRANSACTION_BROKEN)
-        transaction = explicit or await committer.begin()
-
+    def _in_explicit(self, explicit: Explicit, fields: list[str], work_on: WorkOn) -> Prepared:
         async def run() -> Answer:
-            try:
-                return work(transaction)
-            except _UNEXPECTED as problem:
-                self._instance.log.error(f"unexpected: {traceback.format_exc()}")
-                raise DatabaseFailure from problem
+            return await work_on(explicit.transaction, explicit.pace)
 
         async def finish() -> None:
-            if explicit is None:
-                await committer.commit(transaction, explicit=False)
+            return None
+
+        return Prepared(fields, explicit.transaction, run, finish, lambda: None)
+
+    async def _alone(self, fields: list[str], work_on: WorkOn, pace: Pace, work: Work) -> Prepared:
+        transaction = await self._instance.committer.begin()
+        activity = self._instance.activity
+        activity.add(work)
+
+        async def run() -> Answer:
+            return await work_on(transaction, pace)
+
+        async def finish() -> None:
+            await self._instance.commit(transaction, explicit=False)
 
         def release() -> None:
-            if explicit is None:
-                transaction.close()
+            transaction.close()
+            activity.end(work)
 
         return Prepared(fields, transaction, run, finish, release)
 
-    def _refuse_in_transaction(self, statement: Statement) -> None:
-        if self._transaction is None:
-            return
-        shown = isinstance(statement, Show) and not statement.what.startswith("REPLICA")
-        if shown or isinstance(statement, CreateSnapshot):
-            raise ClientFailure("Info queries are not allowed in multicommand transactions.")
-        old = self._instance.flags.release < (3, 12)
-        raise ClientFailure(EXPLICIT_OLD if old else EXPLICIT)
+    async def _explain(self, statement: Explain, work: Work) -> Prepared:
+        async def work_on(transaction: Transaction, pace: Pace) -> Answer:
+            return Answer([[line] for line in plan_of(statement.query)], {"type": "r"})
 
-    # -- administration -------------------------------------------------------------------------
-
-    def _show(self, statement: Statement) -> Prepared:
-        assert isinstance(statement, Show)
-        fields, rows_of = info.ANSWERS[statement.what]
-
-        async def run() -> Answer:
-            if statement.what.startswith("REPLICA"):
-                await self._instance.roles.lock.wait_free()
-            return Answer(rows_of(self._instance), {"type": "rw"})
-
-        return _plain(fields, run)
-
-    async def _create_snapshot(self) -> Answer:
-        roles, release = self._instance.roles, self._instance.flags.release
-        if not roles.is_main and release < (3, 8):
-            raise TransientFailure(failures.SNAPSHOT_ON_REPLICA)
-        return Answer([[await self._instance.create_snapshot()]], {"type": "rw"})
-
-    async def _system(self, statement: SetRole | Register | Drop) -> Prepared:
-        turn = self._instance.system_turn
-        owner = object()
-        if not await turn.take(owner):
-            raise ClientFailure(failures.SYSTEM_QUERY_BUSY)
-
-        async def run() -> Answer:
-            notices = await self._do(statement)
-            return Answer([], {"type": "rw", "notifications": notices})
-
-        async def finish() -> None:
-            turn.release(owner)
-
-        return Prepared([], None, run, finish, lambda: turn.release(owner))
-
-    async def _do(self, statement: SetRole | Register | Drop) -> list[dict[str, str]]:
-        roles = self._instance.roles
-        if isinstance(statement, Register):
-            await roles.register(statement.name, statement.mode, statement.host, statement.port)
-            return [notice("RegisterReplica", f"Replica {statement.name} is registered.")]
-        if isinstance(statement, Drop):
-            await roles.drop(statement.name)
-            return [notice("DropReplica", f"Replica {statement.name} is dropped.")]
-        if statement.port is None:
-            await roles.promote()
-            return [notice("SetReplica", "Replica role set to MAIN.")]
-        await roles.demote(statement.port)
-        notices = [notice("SetReplica", "Replica role set to REPLICA.")]
-        if statement.port == BOLT_PORT_USUAL:
-            notices.append(notice("ReplicaPortWarning", PORT_WARNING, "WARNING"))
-        return notices
+        if self._explicit is not None:
+            return self._in_explicit(self._explicit, ["QUERY PLAN"], work_on)
+        return await self._alone(["QUERY PLAN"], work_on, Pace(), work)
 
 
+WorkOn = Callable[[Transaction, Pace], Awaitable[Answer]]
+
+
+def kind_of(query: Query) -> str:
+    """`type` of the summary: r, w or rw."""
+    if query.reads and not query.writes:
+        return "r"
+    return "w" if query.writes and not query.reads and not columns_of(query) else "rw"
+
+
+@lru_cache(maxsize=PARSED_QUERIES_MAX)
 def _parsed(text: str) -> tuple[Statement | None, Query | None]:
     try:
         statement = parse_statement(text)
         return statement, parse(text) if statement is None else None
     except RecursionError as problem:
         raise ClientFailure("The query is nested too deeply.") from problem
-
-
-def _plain(fields: list[str], run: Callable[[], Awaitable[Answer]]) -> Prepared:
-    async def finish() -> None:
-        return None
-
-    return Prepared(fields, None, run, finish, lambda: None)

@@ -8,6 +8,8 @@ import attrs
 
 from controller.sandbox.memgraph import failures
 from controller.sandbox.memgraph.cypher.cursor import Cursor
+from controller.sandbox.memgraph.cypher.parser import parse
+from controller.sandbox.memgraph.cypher.syntax import Query
 from controller.sandbox.memgraph.failures import ClientFailure, TransientFailure
 
 DEFAULT_REPLICATION_PORT = 10000
@@ -48,12 +50,37 @@ class CreateSnapshot:
 
 @attrs.frozen
 class Schema:
-    """CREATE or DROP of an index or a unique constraint."""
+    """CREATE or DROP of an index or a constraint."""
 
-    kind: str  # index, constraint
+    kind: str  # index, constraint (unique), existence
     create: bool
     label: str
     keys: tuple[str, ...]
+
+
+@attrs.frozen
+class CreateTrigger:
+    """CREATE TRIGGER.
+
+    Attributes:
+        event: as SHOW TRIGGERS names it, such as "() CREATE" or "ANY".
+        phase: BEFORE or AFTER the commit.
+    """
+
+    name: str
+    event: str
+    phase: str
+    statement: str
+
+
+@attrs.frozen
+class DropTrigger:
+    name: str
+
+
+@attrs.frozen
+class Explain:
+    query: Query
 
 
 @attrs.frozen
@@ -63,7 +90,18 @@ class Control:
     word: str
 
 
-Statement = SetRole | Register | Drop | Show | CreateSnapshot | Schema | Control
+Statement = (
+    SetRole
+    | Register
+    | Drop
+    | Show
+    | CreateSnapshot
+    | Schema
+    | CreateTrigger
+    | DropTrigger
+    | Explain
+    | Control
+)
 System = SetRole | Register | Drop
 
 _SHOWS = (
@@ -77,6 +115,8 @@ _SHOWS = (
     "SNAPSHOTS",
     "INDEX INFO",
     "CONSTRAINT INFO",
+    "TRIGGERS",
+    "TRANSACTIONS",
     "LICENSE INFO",
     "BUILD INFO",
     "DATABASES",
@@ -108,6 +148,10 @@ def parse_statement(text: str) -> Statement | None:
         return CreateSnapshot()
     if word in ("CREATE", "DROP") and cursor.ahead(1).word in ("INDEX", "CONSTRAINT"):
         return _schema(cursor)
+    if word in ("CREATE", "DROP") and cursor.ahead(1).word == "TRIGGER":
+        return _trigger(cursor)
+    if cursor.take_words("EXPLAIN"):
+        return Explain(parse(text[cursor.token.start :]))
     return None
 
 
@@ -199,6 +243,8 @@ def _constraint(cursor: Cursor, create: bool) -> Schema:
     label = cursor.expect_name()
     cursor.expect_op(")")
     cursor.expect_word("ASSERT")
+    if cursor.take_words("EXISTS"):
+        return _existence(cursor, create, label, variable)
     keys: list[str] = []
     while True:
         if cursor.expect_name() != variable:
@@ -208,6 +254,52 @@ def _constraint(cursor: Cursor, create: bool) -> Schema:
         if not cursor.take_op(","):
             break
     if not cursor.take_words("IS", "UNIQUE"):
-        raise failures.unknown_to_stand_in("constraints other than IS UNIQUE")
+        raise failures.unknown_to_stand_in("constraints other than EXISTS and IS UNIQUE")
     cursor.expect_end()
+    if len(set(keys)) < len(keys):
+        raise ClientFailure("The given set of properties contains duplicates.")
     return Schema("constraint", create, label, tuple(keys))
+
+
+def _existence(cursor: Cursor, create: bool, label: str, variable: str) -> Schema:
+    cursor.expect_op("(")
+    if cursor.expect_name() != variable:
+        raise cursor.unexpected(variable)
+    cursor.expect_op(".")
+    key = cursor.expect_name()
+    cursor.expect_op(")")
+    cursor.expect_end()
+    return Schema("existence", create, label, (key,))
+
+
+def _trigger(cursor: Cursor) -> CreateTrigger | DropTrigger:
+    create = cursor.next().word == "CREATE"
+    cursor.expect_word("TRIGGER")
+    name = cursor.expect_name()
+    if not create:
+        cursor.expect_end()
+        return DropTrigger(name)
+    event = _event(cursor) if cursor.take_words("ON") else "ANY"
+    phase = cursor.next().word
+    if phase not in ("BEFORE", "AFTER"):
+        cursor.position -= 1
+        raise cursor.unexpected("AFTER, BEFORE")
+    cursor.expect_word("COMMIT")
+    cursor.expect_word("EXECUTE")
+    statement = cursor.query[cursor.token.start :].strip().rstrip(";")
+    return CreateTrigger(name, event, phase, statement)
+
+
+def _event(cursor: Cursor) -> str:
+    what = ""
+    if cursor.take_op("("):
+        cursor.expect_op(")")
+        what = "() "
+    elif cursor.take_op("-"):
+        cursor.expect_op("-")
+        cursor.expect_op(">")
+        what = "--> "
+    word = cursor.next().word
+    if word not in ("CREATE", "DELETE", "UPDATE") or (what and word == "UPDATE"):
+        raise failures.unknown_to_stand_in(f"the trigger event '{what}{word}'")
+    return what + word

@@ -6,12 +6,8 @@ there must leave the table, and one that does not hold must be in it.
 
 KNOWN_DEVIATIONS: dict[str, str] = {
     "test_an_unknown_flag_is_fatal": "accepts unknown flags and names them in its log",
-    "test_columns_of_transactions": "does not know SHOW TRANSACTIONS",
-    "test_columns_of_triggers": "does not know SHOW TRIGGERS",
-    "test_explaining_takes_a_timestamp": "does not know EXPLAIN",
     "test_only_the_transactional_storage_mode_replicates": "does not know STORAGE MODE",
     "test_the_environment_may_set_the_bolt_port": "does not read MEMGRAPH_BOLT_PORT",
-    "test_the_oldest_versions": "does not speak Bolt 4.0 and 1.0",
     "test_users_cannot_be_made_on_a_replica": "does not know users made by statement",
     "test_wal_needs_periodic_snapshots": "starts with a snapshot interval of 0",
 }

@@ -243,9 +243,11 @@ async def test_hostile_bytes_close_that_connection_only(stand: Stand, junk: byte
     hurt = await stand.connect()
     await hurt.stream.send_all(junk)
     await hurt.stream.send_eof()
-    with pytest.raises((ConnectionResetError, trio.BrokenResourceError)):
-        assert (await hurt.receive()).fields[0]["code"] == "Memgraph.ExecutionException"
-        await hurt.receive()
+    last_words: list[str] = []
+    with pytest.raises((ConnectionResetError, trio.BrokenResourceError)):  # noqa: PT012
+        while True:
+            last_words.append((await hurt.receive()).fields[0]["code"])
+    assert last_words in ([], ["Memgraph.ExecutionException"])
     stand.connections.pop()
     assert await stand.run("RETURN 1") == [[1]]
     await trio.aclose_forcefully(hurt.stream)

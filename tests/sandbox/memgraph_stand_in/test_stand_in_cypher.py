@@ -228,7 +228,7 @@ def test_snapshot_reads_and_conflicts(database: Database) -> None:
     database.run("MATCH (n:N {i: 2}) DELETE n")
     database.run("CREATE (:N {i: 7})")
     query = parse("MATCH (n:N) RETURN n.i ORDER BY n.i")
-    assert execute(query, Scope(Scope({}, reader))).rows == [[i] for i in range(1, 7)]
+    assert execute(query, Scope({}, reader)).rows == [[i] for i in range(1, 7)]
     assert execute(parse("MATCH (n:N {i: 1}) RETURN n.i"), Scope({}, reader)).rows == [[1]]
     assert database.rows("MATCH (n:N {i: 100}) RETURN count(n)") == [[1]]
     for number in (1, 3):

@@ -1,7 +1,7 @@
 """The handshake and the chunks below the messages.
 
 Promise: `choose_version` answers as Memgraph does for any four proposals; `MessageReader` returns
-whole messages and holds at most `MESSAGE_BYTES_MAX` for a client.
+whole messages and holds at most `message_bytes_max` for a client.
 """
 
 import struct
@@ -12,15 +12,16 @@ from controller.sandbox.memgraph.failures import ProtocolBroken
 MAGIC = b"\x60\x60\xb0\x17"
 HANDSHAKE_BYTES = 20  # magic and four proposals
 CHUNK_BYTES_MAX = 0xFFFF
-MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # far above any statement of the demo; bounds a hostile client
+MESSAGE_BYTES_MAX = 16 * 1024 * 1024  # far above any statement of the demo; bounds a hostile client
+STRANGER_BYTES_MAX = 64 * 1024  # before anybody has logged on: a greeting is a few hundred bytes
 RECEIVE_BYTES = 64 * 1024
 
 Version = tuple[int, int]
-OLDEST_SUPPORTED = frozenset({(4, 1), (4, 3), (5, 2)})
+OLDEST_SUPPORTED = frozenset({(1, 0), (4, 0), (4, 1), (4, 3), (5, 2)})
 
 
 def supported_versions(release: tuple[int, int]) -> frozenset[Version]:
-    """Bolt versions of a Memgraph release: 4.4 joined with 3.12 (MEMGRAPH 5)."""
+    """Bolt versions of a Memgraph release: 4.4 joined with 3.12 (MEMGRAPH 5, L16)."""
     return OLDEST_SUPPORTED | ({(4, 4)} if release >= (3, 12) else set())
 
 
@@ -29,7 +30,7 @@ def choose_version(proposals: bytes, supported: frozenset[Version]) -> Version |
     for at in range(0, 16, 4):
         _, span, minor, major = proposals[at : at + 4]
         if major == 0 and minor == 0:
-            return None
+            return None  # an empty proposal ends the list
         for candidate in range(minor, max(-1, minor - span - 1), -1):
             if (major, candidate) in supported:
                 return major, candidate
@@ -56,9 +57,14 @@ class ByteSource(Protocol):
 
 
 class MessageReader:
-    """Cuts a byte stream into Bolt messages."""
+    """Cuts a byte stream into Bolt messages.
 
-    def __init__(self, source: ByteSource) -> None:
+    Attributes:
+        message_bytes_max: larger messages break the conversation off.
+    """
+
+    def __init__(self, source: ByteSource, message_bytes_max: int = MESSAGE_BYTES_MAX) -> None:
+        self.message_bytes_max = message_bytes_max
         self._source = source
         self._buffer = bytearray()
 
@@ -75,26 +81,24 @@ class MessageReader:
         """The next message; empty chunks between messages (NOOP) are skipped.
 
         Raises:
-            ProtocolBroken: the message is larger than `MESSAGE_BYTES_MAX`.
+            ProtocolBroken: the message is larger than `message_bytes_max`.
         """
-        parts: list[bytes] = []
-        size = 0
+        message = bytearray()  # one buffer: a list of one-byte chunks would cost fifty times more
         while True:
             header = await self.read_exactly(2)
             if header is None:
                 return None
             length = (header[0] << 8) | header[1]
             if length == 0:
-                if parts:
-                    return b"".join(parts) if len(parts) > 1 else parts[0]
+                if message:
+                    return bytes(message)
                 continue
-            size += length
-            if size > MESSAGE_BYTES_MAX:
+            if len(message) + length > self.message_bytes_max:
                 raise ProtocolBroken("message too large")
             piece = await self.read_exactly(length)
             if piece is None:
                 return None
-            parts.append(piece)
+            message += piece
 
     async def _more(self) -> bool:
         data = await self._source.receive_some(RECEIVE_BYTES)

@@ -1,42 +1,28 @@
-"""The words of the conversation: tags, states, and how a message is put together."""
+"""Messages as values: how one is put together, and what the maps in them say."""
 
-import hmac
-from enum import Enum, auto
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from controller.sandbox.memgraph.bolt.framing import chunked
 from controller.sandbox.memgraph.bolt.packstream import Structure, pack
-from controller.sandbox.memgraph.failures import ProtocolBroken
+from controller.sandbox.memgraph.failures import ProtocolBroken, TransientFailure
 
-SUCCESS, RECORD, IGNORED, FAILURE = 0x70, 0x71, 0x7E, 0x7F
-HELLO, GOODBYE, RESET, RUN, DISCARD, PULL = 0x01, 0x02, 0x0F, 0x10, 0x2F, 0x3F
-BEGIN, COMMIT, ROLLBACK, ROUTE, LOGON, LOGOFF = 0x11, 0x12, 0x13, 0x66, 0x6A, 0x6B
-
-
-class State(Enum):
-    """Where the conversation stands."""
-
-    HELLO = auto()
-    LOGON = auto()
-    IDLE = auto()
-    RESULT = auto()
-    ERROR = auto()
+DATABASE = "memgraph"
 
 
 @attrs.frozen
-class Credentials:
-    """The only user, or none: then anything is accepted."""
+class Extras:
+    """What RUN and BEGIN may carry for a transaction.
 
-    user: str | None
-    password: str
+    Attributes:
+        timeout_s: how long its queries may run; None leaves it to the flag.
+        metadata: shown by SHOW TRANSACTIONS.
+    """
 
-    def accept(self, given: dict[str, Any]) -> bool:
-        if self.user is None:
-            return True
-        pair = f"{given.get('principal')}\0{given.get('credentials')}"
-        return hmac.compare_digest(pair.encode(), f"{self.user}\0{self.password}".encode())
+    timeout_s: float | None = None
+    metadata: Mapping[str, Any] = attrs.Factory(dict)
 
 
 def message_bytes(tag: int, *fields: Any) -> bytes:
@@ -44,7 +30,40 @@ def message_bytes(tag: int, *fields: Any) -> bytes:
 
 
 def map_at(fields: tuple[Any, ...], at: int) -> dict[str, Any]:
+    """The map in this field; empty when there is no such field.
+
+    Raises:
+        ProtocolBroken: something else is there.
+    """
     value = fields[at] if len(fields) > at else {}
     if not isinstance(value, dict):
         raise ProtocolBroken("a map was expected")
     return value
+
+
+def number_at(values: Mapping[str, Any], name: str) -> int | None:
+    """`n` or `qid` of a fetch; None for -1, which means all or the last one.
+
+    Raises:
+        ProtocolBroken: no integer.
+    """
+    value = values.get(name, -1)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ProtocolBroken(f"{name} is no integer")
+    return None if value == -1 else value
+
+
+def extras_of(values: Mapping[str, Any]) -> Extras:
+    """The extras of RUN and BEGIN; a `tx_timeout` is in milliseconds, and 0 means none.
+
+    Raises:
+        TransientFailure: they name a database that is not there.
+        ProtocolBroken: a value of the wrong kind.
+    """
+    database = values.get("db") or DATABASE
+    if database != DATABASE:
+        raise TransientFailure(f'Tried to retrieve an unknown database "{database}".')
+    timeout_ms, metadata = values.get("tx_timeout") or 0, values.get("tx_metadata") or {}
+    if not isinstance(timeout_ms, int) or not isinstance(metadata, dict):
+        raise ProtocolBroken("tx_timeout or tx_metadata of the wrong kind")
+    return Extras(timeout_ms / 1000 if timeout_ms > 0 else None, metadata)

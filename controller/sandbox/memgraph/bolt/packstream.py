@@ -13,6 +13,7 @@ import attrs
 from controller.sandbox.memgraph.failures import ProtocolBroken
 
 DEPTH_MAX = 64  # nested containers; deeper input is an attack on the recursion, not a query
+VALUES_MAX = 1_000_000  # in one message: an empty map is one byte there and 64 in memory
 
 
 @attrs.frozen
@@ -129,6 +130,7 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.at = 0
+        self._items = 0
 
     def read(self, depth: int) -> Any:
         if depth > DEPTH_MAX:
@@ -179,14 +181,20 @@ class _Reader:
         self.at = end
         return raw
 
-    def _list(self, length: int, depth: int) -> list[Any]:
-        if length > len(self.data) - self.at:
+    def _expect(self, items: int) -> None:
+        """Refuse a container before it is built, when it cannot be here or is one too many."""
+        if items > len(self.data) - self.at:
             raise ProtocolBroken("length beyond the message")
+        self._items += items
+        if self._items > VALUES_MAX:
+            raise ProtocolBroken("too many values in a message")
+
+    def _list(self, length: int, depth: int) -> list[Any]:
+        self._expect(length)
         return [self.read(depth + 1) for _ in range(length)]
 
     def _map(self, length: int, depth: int) -> dict[str, Any]:
-        if length > len(self.data) - self.at:
-            raise ProtocolBroken("length beyond the message")
+        self._expect(2 * length)
         result: dict[str, Any] = {}
         for _ in range(length):
             key = self.read(depth + 1)

@@ -2,7 +2,7 @@
 
 import trio
 
-from controller.sandbox.memgraph.bolt.messages import Credentials
+from controller.sandbox.memgraph.bolt.greeting import Credentials
 from controller.sandbox.memgraph.bolt.session import Session
 from controller.sandbox.memgraph.faults import accepted
 from controller.sandbox.memgraph.instance import Instance

@@ -1,14 +1,11 @@
 """One Bolt conversation.
 
 Promise: the states of MEMGRAPH 5: after a FAILURE everything but RESET is IGNORED; one open result;
-protocol errors are answered with a FAILURE and the connection is closed; hostile bytes close this
-connection only.
+whatever is no legal message is answered with a FAILURE, and this connection alone is closed.
 """
 
 from __future__ import annotations
 
-import itertools
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,12 +15,25 @@ from controller.sandbox.memgraph import failures
 from controller.sandbox.memgraph.bolt.framing import (
     HANDSHAKE_BYTES,
     MAGIC,
+    MESSAGE_BYTES_MAX,
+    STRANGER_BYTES_MAX,
     MessageReader,
     Version,
     choose_version,
     supported_versions,
 )
+from controller.sandbox.memgraph.bolt.greeting import CONNECTION_ID, Credentials, hello_of
 from controller.sandbox.memgraph.bolt.messages import (
+    Extras,
+    extras_of,
+    map_at,
+    message_bytes,
+    number_at,
+)
+from controller.sandbox.memgraph.bolt.packstream import Structure, unpack
+from controller.sandbox.memgraph.bolt.result import Result
+from controller.sandbox.memgraph.bolt.rules import (
+    ACK_FAILURE,
     BEGIN,
     COMMIT,
     DISCARD,
@@ -34,32 +44,21 @@ from controller.sandbox.memgraph.bolt.messages import (
     LOGOFF,
     LOGON,
     PULL,
-    RECORD,
     RESET,
     ROLLBACK,
     ROUTE,
     RUN,
     SUCCESS,
-    Credentials,
     State,
-    map_at,
-    message_bytes,
+    is_legal,
 )
-from controller.sandbox.memgraph.bolt.packstream import Structure, unpack
-from controller.sandbox.memgraph.bolt.records import to_bolt
-from controller.sandbox.memgraph.failures import (
-    ClientFailure,
-    Failure,
-    ProtocolBroken,
-    TransientFailure,
-)
+from controller.sandbox.memgraph.failures import ClientFailure, Failure, ProtocolBroken
 from controller.sandbox.memgraph.faults import Link
 from controller.sandbox.memgraph.instance import Instance
-from controller.sandbox.memgraph.interpreter import Answer, Interpreter, Prepared
+from controller.sandbox.memgraph.interpreter import Interpreter
 
 SEND_BYTES = 256 * 1024  # records are sent in pieces of about this size
-
-_connection_numbers = itertools.count(1)
+LOGON_SINCE = (5, 1)  # from here on HELLO only greets
 
 
 class Leave(Exception):
@@ -73,18 +72,14 @@ class Session:
         self._link = link
         self._instance = instance
         self._credentials = credentials
-        self._reader = MessageReader(link)
+        self._reader = MessageReader(link, STRANGER_BYTES_MAX)
         self._interpreter = Interpreter(instance)
         self._state = State.HELLO
         self._version: Version = (0, 0)
-        self._prepared: Prepared | None = None
-        self._answer: Answer | None = None
-        self._sent_rows = 0
-        self._run_id = ""
-        self._connection_id = f"bolt-{next(_connection_numbers)}"
+        self._result: Result | None = None
 
     async def serve(self) -> None:
-        """Talk until the peer leaves; raises nothing the peer can cause."""
+        """Talk until the peer leaves; raises nothing the peer can cause but lost connections."""
         try:
             await self._handshake()
             while (message := await self._reader.read_message()) is not None:
@@ -93,6 +88,7 @@ class Session:
             pass
         except ProtocolBroken as problem:
             self._instance.log.info(f"{self._link.peer}: {problem}")
+            await self._break_off()
         finally:
             self._drop_result()
             self._interpreter.reset()
@@ -101,34 +97,27 @@ class Session:
         opening = await self._reader.read_exactly(HANDSHAKE_BYTES)
         if opening is None:
             raise Leave
+        if opening[:4] != MAGIC:
+            raise ProtocolBroken("this is no Bolt")
         supported = supported_versions(self._instance.flags.release)
-        chosen = choose_version(opening[4:], supported) if opening[:4] == MAGIC else None
+        chosen = choose_version(opening[4:], supported)
         if chosen is None:
-            await self._break_off()
-        else:
-            self._version = chosen
-            await self._link.send_all(bytes((0, 0, chosen[1], chosen[0])))
+            raise ProtocolBroken("no common version")
+        self._version = chosen
+        await self._link.send_all(bytes((0, 0, chosen[1], chosen[0])))
 
     async def _handle(self, message: Any) -> None:
         if not isinstance(message, Structure):
             raise ProtocolBroken("a message must be a structure")
         if message.tag == GOODBYE:
             raise Leave
-        if message.tag == RESET and self._state not in (State.HELLO, State.LOGON):
-            self._drop_result()
-            self._interpreter.reset()
-            self._state = State.IDLE
-            await self._send(SUCCESS, {})
-            return
-        if self._state is State.ERROR:
+        if not is_legal(self._version, self._state, message.tag, len(message.fields)):
+            if self._state is not State.ERROR:
+                raise ProtocolBroken(f"message {message.tag:#x} out of place")
             await self._send(IGNORED)
             return
-        handler = _HANDLERS.get((self._state, message.tag))
-        if handler is None:
-            await self._break_off()
-            return
         try:
-            await handler(self, message.fields)
+            await _HANDLERS[message.tag](self, message.fields)
         except Failure as problem:
             self._drop_result()
             self._interpreter.failed()
@@ -138,109 +127,83 @@ class Session:
     # -- greeting -------------------------------------------------------------------------------
 
     async def _hello(self, fields: tuple[Any, ...]) -> None:
-        given = map_at(fields, 0)
-        if self._version >= (5, 1):
+        given = hello_of(self._version, fields)
+        if self._version >= LOGON_SINCE:
             self._state = State.LOGON
         else:
-            await self._check(given)
-            self._state = State.IDLE
+            await self._admit(given)
         await self._send(SUCCESS, self._greeting())
 
     async def _logon(self, fields: tuple[Any, ...]) -> None:
-        await self._check(map_at(fields, 0))
-        self._state = State.IDLE
+        await self._admit(map_at(fields, 0))
         await self._send(SUCCESS, self._greeting())
 
     async def _logoff(self, fields: tuple[Any, ...]) -> None:
+        self._interpreter.reset()
         self._state = State.LOGON
         await self._send(SUCCESS, {})
 
-    async def _check(self, given: dict[str, Any]) -> None:
+    async def _admit(self, given: dict[str, Any]) -> None:
         if not self._credentials.accept(given):
             await self._fail(Failure(failures.UNAUTHENTICATED, "Authentication failure"))
             raise Leave
+        self._interpreter.user = str(given.get("principal") or "")
+        self._reader.message_bytes_max = MESSAGE_BYTES_MAX
+        self._state = State.IDLE
 
     def _greeting(self) -> dict[str, Any]:
         server = self._instance.flags.text("bolt_server_name_for_init")
-        return {"server": server, "connection_id": self._connection_id}
+        return {"server": server, "connection_id": CONNECTION_ID}
 
     # -- queries --------------------------------------------------------------------------------
 
     async def _run(self, fields: tuple[Any, ...]) -> None:
-        text = fields[0] if fields else None
+        text, parameters = fields[0], map_at(fields, 1)
         if not isinstance(text, str):
             raise ProtocolBroken("RUN without a query")
-        database = map_at(fields, 2).get("db") or "memgraph"
-        if database != "memgraph":
-            raise TransientFailure(f'Tried to retrieve an unknown database "{database}".')
-        prepared = await self._interpreter.prepare(text, map_at(fields, 1))
-        self._prepared, self._answer, self._sent_rows = prepared, None, 0
-        self._run_id = str(uuid.uuid4())
+        extras = extras_of(map_at(fields, 2)) if len(fields) > 2 else Extras()
+        prepared = await self._interpreter.prepare(text, parameters, extras)
+        result = Result(prepared, self._version, self._interpreter.take_qid())
+        self._result = result
         self._state = State.RESULT
-        metadata: dict[str, Any] = {"fields": prepared.fields}
-        if self._interpreter.in_transaction:
-            metadata["qid"] = 0
-        await self._send(SUCCESS, metadata)
+        await self._send(SUCCESS, result.head())
 
     async def _pull(self, fields: tuple[Any, ...]) -> None:
-        await self._deliver(map_at(fields, 0).get("n", -1), keep=True)
+        await self._fetch(map_at(fields, 0), keep=True)
 
     async def _discard(self, fields: tuple[Any, ...]) -> None:
-        await self._deliver(map_at(fields, 0).get("n", -1), keep=False)
+        await self._fetch(map_at(fields, 0), keep=False)
 
-    async def _deliver(self, count: Any, *, keep: bool) -> None:
-        """Run on the first call, commit with the last row, and only then send anything."""
-        prepared = self._prepared
-        assert prepared is not None
-        if self._answer is None:
-            self._answer = await prepared.run()
-        answer = self._answer
-        rows = answer.rows
-        left = len(rows) - self._sent_rows
-        taken = left if not isinstance(count, int) or count < 0 else min(count, left)
-        out = bytearray()
-        if keep:
-            for row in rows[self._sent_rows : self._sent_rows + taken]:
-                out += self._record(row, prepared)
-        self._sent_rows += taken
-        if self._sent_rows < len(rows):
-            out += message_bytes(SUCCESS, {"has_more": True, "run_id": self._run_id})
-        else:
-            await prepared.finish()
+    async def _fetch(self, wanted: dict[str, Any], *, keep: bool) -> None:
+        result = self._result
+        assert result is not None
+        count, qid = number_at(wanted, "n"), number_at(wanted, "qid")
+        data = await result.fetch(count, qid, keep=keep)
+        if result.is_finished:
             self._drop_result()
             self._state = State.IDLE
-            out += message_bytes(SUCCESS, self._summary(answer))
-        await self._reply(bytes(out))
-
-    def _record(self, row: list[Any], prepared: Prepared) -> bytes:
-        element_ids = self._version >= (5, 0)
-        values = [to_bolt(v, prepared.transaction, element_ids=element_ids) for v in row]
-        try:
-            return message_bytes(RECORD, values)
-        except (TypeError, RecursionError) as problem:
-            raise ClientFailure(f"A value of the result cannot be sent: {problem}.") from problem
-
-    def _summary(self, answer: Answer) -> dict[str, Any]:
-        return {
-            "has_more": False,
-            "type": "rw",
-            "db": "memgraph",
-            "parsing_time": 0.0001,
-            "planning_time": 0.0001,
-            "cost_estimate": 0.0,
-            "run_id": self._run_id,
-            **answer.summary,
-        }
+        await self._reply(data)
 
     def _drop_result(self) -> None:
-        if self._prepared is not None:
-            self._prepared.release()
-        self._prepared, self._answer = None, None
+        if self._result is not None:
+            self._result.release()
+            self._result = None
+
+    async def _reset(self, fields: tuple[Any, ...]) -> None:
+        self._drop_result()
+        self._interpreter.reset()
+        self._state = State.IDLE
+        await self._send(SUCCESS, {})
+
+    async def _ack_failure(self, fields: tuple[Any, ...]) -> None:
+        """Bolt 1.0 only: go on, in the transaction that now has to be rolled back."""
+        self._state = State.IDLE
+        await self._send(SUCCESS, {})
 
     # -- transactions ---------------------------------------------------------------------------
 
     async def _begin(self, fields: tuple[Any, ...]) -> None:
-        await self._interpreter.begin()
+        await self._interpreter.begin(extras_of(map_at(fields, 0)))
         await self._send(SUCCESS, {})
 
     async def _commit(self, fields: tuple[Any, ...]) -> None:
@@ -278,20 +241,21 @@ class Session:
     async def _break_off(self) -> None:
         failure = {"code": failures.EXECUTION_EXCEPTION, "message": failures.GOES_WRONG}
         await self._link.send_all(message_bytes(FAILURE, failure))
-        raise Leave
 
 
 Handler = Callable[[Session, tuple[Any, ...]], Awaitable[None]]
-_HANDLERS: dict[tuple[State, int], Handler] = {
-    (State.HELLO, HELLO): Session._hello,
-    (State.LOGON, LOGON): Session._logon,
-    (State.IDLE, LOGOFF): Session._logoff,
-    (State.IDLE, RUN): Session._run,
-    (State.IDLE, BEGIN): Session._begin,
-    (State.IDLE, COMMIT): Session._commit,
-    (State.IDLE, ROLLBACK): Session._rollback,
-    (State.IDLE, ROUTE): Session._route,
-    (State.RESULT, PULL): Session._pull,
-    (State.RESULT, DISCARD): Session._discard,
+_HANDLERS: dict[int, Handler] = {
+    HELLO: Session._hello,
+    LOGON: Session._logon,
+    LOGOFF: Session._logoff,
+    RUN: Session._run,
+    PULL: Session._pull,
+    DISCARD: Session._discard,
+    BEGIN: Session._begin,
+    COMMIT: Session._commit,
+    ROLLBACK: Session._rollback,
+    ROUTE: Session._route,
+    RESET: Session._reset,
+    ACK_FAILURE: Session._ack_failure,
 }
-"""What is legal where; every other message breaks the conversation off."""
+"""Where each is legal is said by `rules.TABLE`."""

@@ -10,9 +10,12 @@ from typing import Any
 
 import attrs
 
+from controller.sandbox.memgraph.cypher.operators import OPERATORS, boolean, contains, type_name
+from controller.sandbox.memgraph.cypher.pace import Pace
 from controller.sandbox.memgraph.cypher.syntax import (
     Binary,
     Call,
+    Case,
     Expression,
     HasLabels,
     IsNull,
@@ -30,15 +33,18 @@ from controller.sandbox.memgraph.graph.records import NodeRef, RelationshipRef
 from controller.sandbox.memgraph.graph.transaction import Transaction
 
 Row = dict[Any, Any]
+PAUSE: Row = {"\0pause": True}
+"""No row, but the wish to pause here: every clause hands it on at once (see `pace`)."""
 AGGREGATES = frozenset({"count", "collect", "sum", "min", "max", "avg"})
 
 
 @attrs.frozen
 class Scope:
-    """What a query can see: its parameters and its transaction."""
+    """What a query can see: its parameters, its transaction, and its time."""
 
     parameters: Mapping[str, Any]
     transaction: Transaction
+    pace: Pace = attrs.Factory(Pace)
 
 
 def evaluate(expression: Expression, row: Row, scope: Scope) -> Any:
@@ -131,7 +137,7 @@ def _unary(e: Unary, row: Row, scope: Scope) -> Any:
     if value is None:
         return None
     if e.operator == "NOT":
-        return not _boolean(value, "NOT")
+        return not boolean(value, "NOT")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ClientFailure(f"Invalid type: {type_name(value)} for '{e.operator}'.")
     return -value if e.operator == "-" else value
@@ -147,11 +153,11 @@ def _binary(e: Binary, row: Row, scope: Scope) -> Any:
         return _logic(e, left, row, scope)
     right = evaluate(e.right, row, scope)
     if e.operator == "IN":
-        return _contains(left, right)
+        return contains(left, right)
     if left is None or right is None:
         return None
     try:
-        return _OPERATORS[e.operator](left, right)
+        return OPERATORS[e.operator](left, right)
     except (TypeError, ArithmeticError, ValueError) as problem:
         raise ClientFailure(
             f"Invalid types: {type_name(left)} and {type_name(right)} for '{e.operator}'."
@@ -160,111 +166,12 @@ def _binary(e: Binary, row: Row, scope: Scope) -> Any:
 
 def _logic(e: Binary, left: Any, row: Row, scope: Scope) -> Any:
     decisive = e.operator == "OR"
-    if left is not None and _boolean(left, e.operator) is decisive:
+    if left is not None and boolean(left, e.operator) is decisive:
         return decisive
     right = evaluate(e.right, row, scope)
-    if right is not None and _boolean(right, e.operator) is decisive:
+    if right is not None and boolean(right, e.operator) is decisive:
         return decisive
     return None if left is None or right is None else not decisive
-
-
-def _boolean(value: Any, operator: str) -> bool:
-    if not isinstance(value, bool):
-        raise ClientFailure(f"Invalid type: {type_name(value)} for '{operator}'.")
-    return value
-
-
-def equal(left: Any, right: Any) -> bool:
-    """Cypher's `=` for two values that are not null; true and 1 differ."""
-    if isinstance(left, bool) != isinstance(right, bool):
-        return False
-    return bool(left == right)
-
-
-def _contains(item: Any, items: Any) -> Any:
-    if items is None:
-        return None
-    if not isinstance(items, list):
-        raise ClientFailure(f"IN expected a list, got {type_name(items)}.")
-    if item is None:
-        return None if items else False
-    if any(other is not None and equal(item, other) for other in items):
-        return True
-    return None if any(other is None for other in items) else False
-
-
-def _add(left: Any, right: Any) -> Any:
-    if isinstance(left, list):
-        return left + (right if isinstance(right, list) else [right])
-    if isinstance(right, list):
-        return [left, *right]
-    if isinstance(left, str) and isinstance(right, str):
-        return left + right
-    return _number(left) + _number(right)
-
-
-def _divide(left: Any, right: Any) -> Any:
-    _number(left), _number(right)
-    if isinstance(left, int) and isinstance(right, int):
-        quotient = abs(left) // abs(right)
-        return quotient if (left < 0) == (right < 0) else -quotient
-    return left / right
-
-
-def _modulo(left: Any, right: Any) -> Any:
-    _number(left), _number(right)
-    remainder = abs(left) % abs(right)
-    return remainder if left >= 0 else -remainder
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(type_name(value))
-    return value
-
-
-def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    def rule(left: Any, right: Any) -> bool:
-        if isinstance(left, bool) or isinstance(right, bool):
-            raise TypeError("booleans have no order")
-        return compare(left, right)
-
-    return rule
-
-
-def type_name(value: Any) -> str:
-    """Memgraph's name of a value's type, for messages."""
-    names = {
-        bool: "bool",
-        int: "int",
-        float: "double",
-        str: "string",
-        list: "list",
-        dict: "map",
-        NodeRef: "vertex",
-        RelationshipRef: "edge",
-    }
-    return names.get(type(value), "null")
-
-
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "=": equal,
-    "<>": lambda a, b: not equal(a, b),
-    "<": _ordered(lambda a, b: a < b),
-    ">": _ordered(lambda a, b: a > b),
-    "<=": _ordered(lambda a, b: a <= b),
-    ">=": _ordered(lambda a, b: a >= b),
-    "XOR": lambda a, b: _boolean(a, "XOR") != _boolean(b, "XOR"),
-    "+": _add,
-    "-": lambda a, b: _number(a) - _number(b),
-    "*": lambda a, b: _number(a) * _number(b),
-    "/": _divide,
-    "%": _modulo,
-    "^": lambda a, b: float(_number(a)) ** _number(b),
-    "STARTS WITH": lambda a, b: a.startswith(b),
-    "ENDS WITH": lambda a, b: a.endswith(b),
-    "CONTAINS": lambda a, b: b in a,
-}
 
 
 def _call(e: Call, row: Row, scope: Scope) -> Any:
@@ -280,6 +187,17 @@ def _call(e: Call, row: Row, scope: Scope) -> Any:
     return FUNCTIONS[e.name]([evaluate(a, row, scope) for a in e.arguments], scope)
 
 
+def _case(e: Case, row: Row, scope: Scope) -> Any:
+    for condition, result in e.branches:
+        if e.subject is None:
+            chosen = evaluate(condition, row, scope) is True
+        else:
+            chosen = evaluate(Binary("=", e.subject, condition), row, scope) is True
+        if chosen:
+            return evaluate(result, row, scope)
+    return None if e.default is None else evaluate(e.default, row, scope)
+
+
 _RULES: dict[type[Expression], Callable[[Any, Row, Scope], Any]] = {
     Literal: _literal,
     Parameter: _parameter,
@@ -293,4 +211,5 @@ _RULES: dict[type[Expression], Callable[[Any, Row, Scope], Any]] = {
     IsNull: _is_null,
     Binary: _binary,
     Call: _call,
+    Case: _case,
 }

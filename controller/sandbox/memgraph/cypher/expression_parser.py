@@ -7,6 +7,7 @@ from controller.sandbox.memgraph.cypher.cursor import Cursor
 from controller.sandbox.memgraph.cypher.syntax import (
     Binary,
     Call,
+    Case,
     Expression,
     HasLabels,
     IsNull,
@@ -76,6 +77,8 @@ class ExpressionParser(Cursor):
                 left = Binary("ENDS WITH", left, self._sum())
             elif self.take_words("CONTAINS"):
                 left = Binary("CONTAINS", left, self._sum())
+            elif self.take_op("=~"):
+                left = Binary("=~", left, self._sum())
             else:
                 return left
 
@@ -136,9 +139,24 @@ class ExpressionParser(Cursor):
             return Parameter(token.text)
         if token.word in _CONSTANTS:
             return Literal(_CONSTANTS[token.word])
+        if token.word == "CASE":
+            return self._case()
         if self.at_op("("):
             return self._call(token.text)
         return Variable(token.text)
+
+    def _case(self) -> Expression:
+        subject = None if self.at_words("WHEN") else self.expression()
+        branches: list[tuple[Expression, Expression]] = []
+        while self.take_words("WHEN"):
+            condition = self.expression()
+            self.expect_word("THEN")
+            branches.append((condition, self.expression()))
+        if not branches:
+            raise self.unexpected("WHEN")
+        default = self.expression() if self.take_words("ELSE") else None
+        self.expect_word("END")
+        return Case(subject, tuple(branches), default)
 
     def _bracketed(self) -> Expression:
         if self.take_op("("):

@@ -4,6 +4,7 @@ Promise: a function gets evaluated arguments and returns a value; wrong argument
 fault and say so.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -57,10 +58,21 @@ def _size(arguments: list[Any], scope: Scope) -> Any:
     return None if value is None else len(value)
 
 
+def numbers_of(arguments: list[Any]) -> range:
+    """The numbers of `range(first, last, step)`, both ends included, not written out.
+
+    Raises:
+        ClientFailure: no integers, or a step of 0.
+    """
+    try:
+        first, last, step = (*arguments, 1)[:3]
+        return range(first, last + (1 if step > 0 else -1), step)
+    except (TypeError, ValueError) as problem:
+        raise ClientFailure("'range' cannot take these arguments.") from problem
+
+
 def _range(arguments: list[Any], scope: Scope) -> Any:
-    first, last = arguments[0], arguments[1]
-    step = arguments[2] if len(arguments) > 2 else 1
-    numbers = range(first, last + (1 if step > 0 else -1), step)
+    numbers = numbers_of(arguments)
     if len(numbers) > RANGE_ITEMS_MAX:
         raise ClientFailure("The stand-in does not hold a range that long.")
     return list(numbers)
@@ -82,6 +94,36 @@ def _to_integer(arguments: list[Any], scope: Scope) -> Any:
         return None if arguments[0] is None else int(float(arguments[0]))
     except ValueError:
         return None
+
+
+def _to_float(arguments: list[Any], scope: Scope) -> Any:
+    try:
+        return None if arguments[0] is None else float(arguments[0])
+    except ValueError:
+        return None
+
+
+def _to_boolean(arguments: list[Any], scope: Scope) -> Any:
+    value = arguments[0]
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return None if value is None else bool(value)
+
+
+def _end_of(which: str) -> Callable[[list[Any], Scope], Any]:
+    def function(arguments: list[Any], scope: Scope) -> Any:
+        (value,) = arguments
+        if not isinstance(value, RelationshipRef):
+            return None
+        relationship = scope.transaction.relationship(value.id)
+        return NodeRef(getattr(relationship, which)) if relationship else None
+
+    return function
+
+
+def _substring(arguments: list[Any], scope: Scope) -> Any:
+    text, start, *length = arguments
+    return None if text is None else text[start : start + length[0] if length else None]
 
 
 def _timestamp(arguments: list[Any], scope: Scope) -> Any:
@@ -123,6 +165,20 @@ _PLAIN: dict[str, Callable[[list[Any], Scope], Any]] = {
     "abs": _one(abs),
     "head": _one(lambda items: items[0] if items else None),
     "last": _one(lambda items: items[-1] if items else None),
+    "tofloat": _to_float,
+    "toboolean": _to_boolean,
+    "startnode": _end_of("start"),
+    "endnode": _end_of("end"),
+    "exists": lambda arguments, scope: arguments[0] is not None,
+    "tail": _one(lambda items: items[1:]),
+    "reverse": _one(lambda value: value[::-1]),
+    "ceil": _one(lambda number: float(math.ceil(number))),
+    "floor": _one(lambda number: float(math.floor(number))),
+    "sqrt": _one(math.sqrt),
+    "trim": _one(lambda text: text.strip()),
+    "substring": _substring,
+    "replace": lambda a, scope: None if a[0] is None else a[0].replace(a[1], a[2]),
+    "split": lambda a, scope: None if a[0] is None else a[0].split(a[1]),
     "toupper": _one(lambda text: text.upper()),
     "tolower": _one(lambda text: text.lower()),
 }

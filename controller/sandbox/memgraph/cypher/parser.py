@@ -6,6 +6,7 @@ text, because drivers send the same text with other parameters.
 
 from functools import lru_cache
 
+from controller.sandbox.memgraph.cypher.executor import columns_of_part
 from controller.sandbox.memgraph.cypher.expression_parser import ExpressionParser
 from controller.sandbox.memgraph.cypher.syntax import (
     Assign,
@@ -32,7 +33,15 @@ from controller.sandbox.memgraph.cypher.syntax import (
     Unwind,
     Variable,
 )
+from controller.sandbox.memgraph.failures import ClientFailure, unknown_to_stand_in
 
+STATEMENT_WORDS = (
+    "ADD, ALTER, ANALYZE, CALL, CHECK, CLEAR, DATA, DEMOTE, DENY, DISABLE, DROP, DUMP, EDGE, "
+    "ENABLE, FORCE, FOREACH, FREE, GRANT, LOAD, LOCK, RECOVER, REGISTER, RENAME, REVOKE, START, "
+    "STOP, STORAGE, TERMINATE, UNLOCK, UNREGISTER, UPDATE, USE, USING, YIELD, CREATE, DELETE, "
+    "DETACH, EXPLAIN, MATCH, MERGE, OPTIONAL, PROFILE, REMOVE, RETURN, SET, SHOW, UNWIND, WITH"
+)
+"""What the real parser says that it expected where a statement begins (seen on 3.6.1)."""
 PARSED_QUERIES_MAX = 512  # distinct texts kept
 
 
@@ -50,18 +59,37 @@ class ClauseParser(ExpressionParser):
     """Parses a whole query."""
 
     def query_of_text(self) -> Query:
+        """The whole text: clauses, and more of them after UNION."""
+        batch_rows = None
+        if self.take_words("USING", "PERIODIC", "COMMIT"):
+            batch_rows = self.expression()
+        elif self.at_words("USING"):
+            raise unknown_to_stand_in("USING with anything but PERIODIC COMMIT")
+        parts = [self._single_query()]
+        kinds: set[bool] = set()
+        while self.take_words("UNION"):
+            kinds.add(self.take_words("ALL"))
+            parts.append(self._single_query())
+        self.expect_end()
+        if len(kinds) > 1:
+            raise ClientFailure("Invalid combination of UNION and UNION ALL.")
+        if len({tuple(columns_of_part(part)) for part in parts}) > 1:
+            raise ClientFailure("All subqueries in an UNION must have the same column names.")
+        return Query(parts[0], tuple(parts[1:]), kinds != {False}, batch_rows)
+
+    def _single_query(self) -> tuple[Clause, ...]:
         clauses: list[Clause] = []
-        while self.token.kind != "end":
+        while self.token.kind != "end" and not self.at_words("UNION"):
             if clauses and isinstance(clauses[-1], Projection) and clauses[-1].returns:
                 self.expect_end()
             clauses.append(self._clause())
         if not clauses:
-            raise self.unexpected("CREATE, DELETE, MATCH, MERGE, RETURN, SET, UNWIND, WITH")
+            raise self.unexpected(STATEMENT_WORDS)
         if isinstance(clauses[-1], (Match, Unwind)) or (
             isinstance(clauses[-1], Projection) and not clauses[-1].returns
         ):
             raise self.unexpected("CREATE, DELETE, MERGE, REMOVE, RETURN, SET")
-        return Query(tuple(clauses))
+        return tuple(clauses)
 
     def _clause(self) -> Clause:
         if self.take_words("OPTIONAL", "MATCH"):
@@ -69,8 +97,10 @@ class ClauseParser(ExpressionParser):
         if self.take_words("DETACH", "DELETE"):
             return Delete(self._expressions(), detach=True)
         word = self.token.word
+        if word in STATEMENT_WORDS.split(", ") and word not in _CLAUSES:
+            raise unknown_to_stand_in(f"the clause {word}")
         if word not in _CLAUSES:
-            raise self.unexpected("CREATE, DELETE, MATCH, MERGE, RETURN, SET, UNWIND, WITH")
+            raise self.unexpected(STATEMENT_WORDS)
         self.next()
         return _CLAUSES[word](self)
 
@@ -217,6 +247,8 @@ class ClauseParser(ExpressionParser):
         return PathPattern(tuple(nodes), tuple(relationships))
 
     def _node(self) -> NodePattern:
+        if self.token.kind == "name" and self.ahead(1).text in ("=", "("):
+            raise unknown_to_stand_in("named paths and path functions")
         self.expect_op("(")
         variable = self.expect_name() if self.token.kind in ("name", "quoted") else None
         labels = self.labels()
@@ -237,6 +269,8 @@ class ClauseParser(ExpressionParser):
                 while self.take_op("|"):
                     self.take_op(":")
                     types.append(self.expect_name())
+            if self.at_op("*"):
+                raise unknown_to_stand_in("paths of variable length")
             properties = self._pattern_properties()
             self.expect_op("]")
         self.expect_op("-")

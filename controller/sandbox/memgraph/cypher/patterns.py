@@ -7,7 +7,8 @@ within a MATCH; equality on a labelled node's property is looked up, not scanned
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from controller.sandbox.memgraph.cypher.evaluate import Row, Scope, equal, evaluate
+from controller.sandbox.memgraph.cypher.evaluate import Row, Scope, evaluate
+from controller.sandbox.memgraph.cypher.operators import equal
 from controller.sandbox.memgraph.cypher.syntax import (
     Binary,
     Expression,

@@ -7,7 +7,7 @@ columns there is exactly one group, also over no rows.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from controller.sandbox.memgraph.cypher.evaluate import AGGREGATES, Row, Scope, evaluate
+from controller.sandbox.memgraph.cypher.evaluate import AGGREGATES, PAUSE, Row, Scope, evaluate
 from controller.sandbox.memgraph.cypher.functions import Accumulator, hashable
 from controller.sandbox.memgraph.cypher.patterns import USED
 from controller.sandbox.memgraph.cypher.syntax import Call, Expression, Projection
@@ -15,18 +15,21 @@ from controller.sandbox.memgraph.failures import ClientFailure
 
 
 def project(clause: Projection, rows: Iterable[Row], scope: Scope) -> Iterable[Row]:
-    """The projected rows, in order, before SKIP and LIMIT."""
+    """The projected rows, in order, before SKIP and LIMIT; `PAUSE` in between."""
     aggregates = [call for column in clause.columns for call in aggregates_in(column.value)]
     pairs = _grouped(clause, aggregates, rows, scope) if aggregates else _plain(clause, rows, scope)
     if clause.distinct:
         pairs = _distinct(pairs)
     if clause.order:
-        pairs = iter(_sorted(clause, pairs, scope))
+        pairs = _sorted(clause, pairs, scope)
     return (projected for _, projected in pairs)
 
 
 def _plain(clause: Projection, rows: Iterable[Row], scope: Scope) -> Iterator[tuple[Row, Row]]:
     for row in rows:
+        if row is PAUSE:
+            yield row, row
+            continue
         projected = {k: v for k, v in row.items() if k != USED} if clause.star else {}
         for column in clause.columns:
             projected[column.name] = evaluate(column.value, row, scope)
@@ -61,6 +64,9 @@ def _grouped(
     by = [column.value for column in clause.columns if not aggregates_in(column.value)]
     groups: dict[Any, _Group] = {}
     for row in rows:
+        if row is PAUSE:
+            yield row, row
+            continue
         key = tuple(_mark(evaluate(expression, row, scope)) for expression in by)
         group = groups.get(key)
         if group is None:
@@ -85,6 +91,9 @@ def _argument(call: Call, row: Row, scope: Scope) -> Any:
 def _distinct(pairs: Iterable[tuple[Row, Row]]) -> Iterator[tuple[Row, Row]]:
     seen: set[Any] = set()
     for row, projected in pairs:
+        if row is PAUSE:
+            yield row, row
+            continue
         mark = tuple(_mark(value) for value in projected.values())
         if mark not in seen:
             seen.add(mark)
@@ -97,14 +106,19 @@ def _mark(value: Any) -> Any:
 
 def _sorted(
     clause: Projection, pairs: Iterable[tuple[Row, Row]], scope: Scope
-) -> list[tuple[Row, Row]]:
-    result = list(pairs)
+) -> Iterator[tuple[Row, Row]]:
+    result = []
+    for pair in pairs:
+        if pair[0] is PAUSE:
+            yield pair
+        else:
+            result.append(pair)
     for expression, descending in reversed(clause.order):
         result.sort(
             key=lambda pair, e=expression: _rank(evaluate(e, {**pair[0], **pair[1]}, scope)),  # type: ignore[misc]
             reverse=descending,
         )
-    return result
+    yield from result
 
 
 _RANKS: dict[type, int] = {dict: 0, list: 3, str: 4, bool: 5, int: 6, float: 6}

@@ -88,6 +88,15 @@ class Call(Expression):
 
 
 @attrs.frozen(eq=False)
+class Case(Expression):
+    """CASE: with a subject its branches name values, without one conditions."""
+
+    subject: Expression | None
+    branches: tuple[tuple[Expression, Expression], ...]
+    default: Expression | None
+
+
+@attrs.frozen(eq=False)
 class NodePattern:
     variable: str | None
     labels: tuple[str, ...]
@@ -203,14 +212,32 @@ class Projection(Clause):
 
 @attrs.frozen(eq=False)
 class Query:
+    """Clauses, and those of further queries joined by UNION.
+
+    Attributes:
+        others: each has the same columns.
+        keeps_doubles: UNION ALL.
+        batch_rows: USING PERIODIC COMMIT, or None.
+    """
+
     clauses: tuple[Clause, ...]
+    others: tuple[tuple[Clause, ...], ...] = ()
+    keeps_doubles: bool = True
+    batch_rows: Expression | None = None
+
+    @property
+    def parts(self) -> tuple[tuple[Clause, ...], ...]:
+        return (self.clauses, *self.others)
 
     @property
     def writes(self) -> bool:
         """True when a clause may change the graph; such a query is refused on a replica."""
-        return any(isinstance(c, (Create, Assign, Remove, Delete, Merge)) for c in self.clauses)
+        return self._has(Create, Assign, Remove, Delete, Merge)
 
     @property
     def reads(self) -> bool:
         """True when a clause looks at the graph."""
-        return any(isinstance(c, (Match, Merge)) for c in self.clauses)
+        return self._has(Match, Merge)
+
+    def _has(self, *kinds: type[Clause]) -> bool:
+        return any(isinstance(clause, kinds) for part in self.parts for clause in part)

@@ -4,10 +4,16 @@ Promise: all rows are read before the first change of REMOVE and DELETE; what do
 anything (a null target, a label that is there) records no change.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from controller.sandbox.memgraph.cypher.evaluate import Row, Scope, evaluate, properties_of
+from controller.sandbox.memgraph.cypher.evaluate import (
+    PAUSE,
+    Row,
+    Scope,
+    evaluate,
+    properties_of,
+)
 from controller.sandbox.memgraph.cypher.patterns import storable
 from controller.sandbox.memgraph.cypher.syntax import (
     Assign,
@@ -26,12 +32,21 @@ from controller.sandbox.memgraph.graph.transaction import Transaction
 Rows = Iterable[Row]
 
 
-def assign(clause: Assign, rows: Rows, scope: Scope) -> list[Row]:
-    result = []
-    for row in list(rows):
+def assign(clause: Assign, rows: Rows, scope: Scope) -> Iterator[Row]:
+    result: list[Row] = []
+    yield from _gather(rows, result)
+    for row in result:
         apply_items(clause.items, row, scope)
-        result.append(row)
-    return result
+    yield from result
+
+
+def _gather(rows: Rows, result: list[Row]) -> Iterator[Row]:
+    """Fill `result` with all rows, handing on every `PAUSE`."""
+    for row in rows:
+        if row is PAUSE:
+            yield row
+        else:
+            result.append(row)
 
 
 def apply_items(items: tuple[SetItem, ...], row: Row, scope: Scope) -> None:
@@ -74,8 +89,9 @@ def _change_labels(row: Row, item: SetLabels, scope: Scope, add: bool) -> None:
         scope.transaction.set_labels(node, labels)
 
 
-def remove(clause: Remove, rows: Rows, scope: Scope) -> list[Row]:
-    result = list(rows)
+def remove(clause: Remove, rows: Rows, scope: Scope) -> Iterator[Row]:
+    result: list[Row] = []
+    yield from _gather(rows, result)
     for row in result:
         for base, key in clause.properties:
             target = evaluate(base, row, scope)
@@ -84,11 +100,12 @@ def remove(clause: Remove, rows: Rows, scope: Scope) -> list[Row]:
                 scope.transaction.set_properties(_key(target), rest)
         for item in clause.labels:
             _change_labels(row, item, scope, add=False)
-    return result
+    yield from result
 
 
-def delete(clause: Delete, rows: Rows, scope: Scope) -> list[Row]:
-    result = list(rows)
+def delete(clause: Delete, rows: Rows, scope: Scope) -> Iterator[Row]:
+    result: list[Row] = []
+    yield from _gather(rows, result)
     targets = [evaluate(target, row, scope) for row in result for target in clause.targets]
     transaction = scope.transaction
     for target in targets:
@@ -101,7 +118,7 @@ def delete(clause: Delete, rows: Rows, scope: Scope) -> list[Row]:
             _delete_node(target, clause.detach, transaction)
         elif target is not None and not isinstance(target, RelationshipRef):
             raise ClientFailure("Only edges and vertices can be deleted.")
-    return result
+    yield from result
 
 
 def _delete_node(target: NodeRef, detach: bool, transaction: Transaction) -> None:

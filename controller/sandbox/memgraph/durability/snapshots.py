@@ -37,6 +37,7 @@ def snapshot_bytes(head: SnapshotHead, graph: GraphStore) -> bytes:
         "next": [graph.next_node_id, graph.next_relationship_id],
         "indexes": list(graph.indexes),
         "constraints": list(graph.constraints),
+        "existence": list(graph.existence),
     }
     lines: list[Any] = [first]
     lines += (["n", n.id, sorted(n.labels), n.properties] for n in graph.nodes.values())
@@ -64,8 +65,13 @@ def load_snapshot(data: bytes, graph: GraphStore) -> SnapshotHead:
         else:
             graph.put_relationship(fields[0], Relationship(*fields))
     graph.next_node_id, graph.next_relationship_id = head["next"]
-    for table, name in ((graph.indexes, "indexes"), (graph.constraints, "constraints")):
-        table.update({(label, tuple(keys)): None for label, keys in head[name]})
+    tables = {
+        "indexes": graph.indexes,
+        "constraints": graph.constraints,
+        "existence": graph.existence,
+    }
+    for name, table in tables.items():
+        table.update({(label, tuple(keys)): None for label, keys in head.get(name, ())})
     history = tuple((epoch, ldt) for epoch, ldt in head["history"])
     return SnapshotHead(head["ldt"], head["epoch"], history)
 

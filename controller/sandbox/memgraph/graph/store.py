@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from controller.sandbox.memgraph.graph.transaction import Transaction
 
 Record = Node | Relationship | None
+SchemaTable = dict[tuple[str, tuple[str, ...]], None]
+"""(label, keys), in the order of their creation."""
 Bucket = int | dict[int, None]
 """The ids under one index value: a bare id while it is alone, which is the usual case."""
 
@@ -29,8 +31,9 @@ class GraphStore:
         self.by_label: dict[str, dict[int, None]] = {}
         self.by_value: dict[tuple[str, str], dict[Any, Bucket]] = {}
         self.adjacent: dict[int, dict[int, None]] = {}
-        self.indexes: dict[tuple[str, tuple[str, ...]], None] = {}
-        self.constraints: dict[tuple[str, tuple[str, ...]], None] = {}
+        self.indexes: SchemaTable = {}
+        self.constraints: SchemaTable = {}
+        self.existence: SchemaTable = {}
         self.next_node_id = 0
         self.next_relationship_id = 0
         self.writers: dict[Key, Transaction] = {}
@@ -87,6 +90,12 @@ class GraphStore:
         if bucket is None:
             return ()
         return (bucket,) if isinstance(bucket, int) else bucket
+
+    def schema_table(self, kind: str) -> SchemaTable:
+        """The table that a schema change of this kind belongs to."""
+        if kind == "index":
+            return self.indexes
+        return self.existence if kind == "existence" else self.constraints
 
     def counts(self) -> tuple[int, int]:
         return len(self.nodes), len(self.relationships)

@@ -170,15 +170,15 @@ class Transaction:
         self.changes.append(["drop-node", node.id])
 
     def change_schema(self, change: Change) -> None:
-        """Record CREATE/DROP INDEX or CONSTRAINT; it takes effect at commit."""
+        """Record the CREATE or DROP of an index or a constraint; it takes effect at commit."""
         self.changes.append(change)
 
     def schema_changes(self, store: GraphStore) -> None:
         """Apply the recorded schema changes to the committed state."""
         for change in self.changes:
-            if change[0] in ("index", "constraint"):
-                _, create, label, keys = change
-                table = store.indexes if change[0] == "index" else store.constraints
+            if change[0] in ("index", "constraint", "existence"):
+                kind, create, label, keys = change
+                table = store.schema_table(kind)
                 if create:
                     table[label, tuple(keys)] = None
                 else:

@@ -13,7 +13,7 @@ from controller.sandbox.memgraph.durability.commits import Commit
 from controller.sandbox.memgraph.durability.storage import Storage
 from controller.sandbox.memgraph.failures import NOT_MAIN_ANYMORE, ClientFailure
 from controller.sandbox.memgraph.faults import Faults
-from controller.sandbox.memgraph.graph.changes import check_unique
+from controller.sandbox.memgraph.graph import schema
 from controller.sandbox.memgraph.graph.transaction import Transaction
 from controller.sandbox.memgraph.replication.client import ReplicaClient
 from controller.sandbox.memgraph.replication.report import Shortfall, replication_failure
@@ -63,7 +63,7 @@ class Committer:
     async def _commit_locked(self, transaction: Transaction, *, explicit: bool) -> None:
         if not self._roles.is_main:
             raise ClientFailure(NOT_MAIN_ANYMORE)
-        check_unique(transaction)
+        schema.check(transaction)
         commit = self._storage.next_commit(transaction)
         payload = commit.encode()
         strict = [c for c in self._roles.clients if c.mode == "strict_sync"]
