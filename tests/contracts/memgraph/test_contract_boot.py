@@ -199,3 +199,16 @@ async def test_a_replica_started_empty_is_filled_again(world: World) -> None:
     assert await replica.role() == "replica"
     await main.wait_status("r", "ready")
     assert await replica.count() == 6
+
+
+@unseen("3.6")
+async def test_without_the_wal_nothing_is_replicated(world: World) -> None:
+    """A main without its WAL commits alone and in silence, whatever replica is registered."""
+    main, replica = await world.start("main", "replica", storage_wal_enabled="false")
+    await replica.demote()
+    try:
+        await main.register("r", "STRICT_SYNC", replica)
+    except Refused:
+        return  # as good: nobody believes that it is replicated
+    await main.write(2)
+    assert (await main.count(), await replica.count()) == (2, 0)

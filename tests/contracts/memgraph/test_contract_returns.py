@@ -248,19 +248,42 @@ async def test_renewal_cures_it(world: World, mode: str, marked: bool) -> None:
 
 
 @unseen("3.5")
-async def test_a_new_epoch_is_lost_with_the_process(world: World) -> None:
+@pytest.mark.parametrize("snapshot", [False, True], ids=["plain", "snapshot"])
+async def test_a_new_epoch_is_lost_with_the_process(world: World, snapshot: bool) -> None:
     """Promoted and killed before its first write, the new main comes back with the old epoch: an
-    old main with more data is taken as `ready`, and nobody is told. A snapshot prevents it."""
+    old main with more data is taken as `ready`, and nobody is told. A storage snapshot right after
+    the promotion prevents it: Error 3."""
     old, new = await world.pair("SYNC")
     await old.write(3)
     await new.promote()
+    if snapshot:
+        await new.ask("CREATE SNAPSHOT")
     await old.refusal("CREATE (:Lonely)")
     await new.kill()
     await new.start()
+    if snapshot:
+        assert await comes_back(old, new, "ASYNC") == DIVERGED
+        return
     assert await comes_back(old, new, "ASYNC") == ""
     state = await new.replica("back")
     assert (state["status"], state["behind"] > 0) == ("ready", True)
     assert (await old.count(), await new.count()) == (4, 3)
+
+
+@unseen("3.5")
+async def test_a_main_ahead_of_its_async_replica_has_diverged(world: World) -> None:
+    """An ASYNC replica that was promoted without the last writes refuses the main that has them."""
+    old, new = await world.pair("ASYNC")
+    await old.write(3)
+    await old.wait_status("r", "ready")
+    await new.kill()
+    await old.write(2)
+    await old.kill()
+    await new.start()
+    await new.promote()
+    await old.start()
+    assert (await old.count(), await new.count()) == (5, 3)
+    assert await comes_back(old, new, "ASYNC") == DIVERGED
 
 
 @seen("L17")

@@ -26,6 +26,13 @@ async def test_a_stopped_replica_of_an_idle_main(stories: Stories, story: str) -
 
 
 @seen("L7")
+@pytest.mark.parametrize("story", ["restarted_idle"])
+async def test_a_restarted_replica_of_an_idle_main(stories: Stories, story: str) -> None:
+    """A replica that is killed and back within a second stays `ready` for an idle main."""
+    await stories.wait(story)
+
+
+@seen("L7")
 @pytest.mark.parametrize("story", ["emptied_idle"])
 async def test_an_emptied_replica_of_an_idle_main(stories: Stories, story: str) -> None:
     """A replica that comes back empty within a second stays `ready`, with its old timestamp."""

@@ -99,6 +99,15 @@ async def stopped_idle(world: World) -> None:
     assert await main.wait_status("r", "invalid", within_s=25) <= 17
 
 
+async def restarted_idle(world: World) -> None:
+    main, replica = await world.pair("SYNC")
+    await main.write()
+    await replica.kill()
+    await replica.start()
+    await stays(main, "ready", 4)
+    await main.wait_writable()
+
+
 async def emptied_idle(world: World) -> None:
     main, replica = await world.pair("SYNC")
     await main.write(20)
@@ -253,6 +262,7 @@ async def no_checks(world: World) -> None:
 STORIES: dict[str, Story] = {
     "killed_idle": killed_idle,
     "stopped_idle": stopped_idle,
+    "restarted_idle": restarted_idle,
     "emptied_idle": emptied_idle,
     "hanging_sync": partial(hanging, mode="SYNC"),
     "hanging_strict_sync": partial(hanging, mode="STRICT_SYNC"),
