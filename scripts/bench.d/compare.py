@@ -70,11 +70,21 @@ class Load:
             preexec_fn=pinned(LOAD_CPU),
         )
 
+    def loop(self, peer: Peer, mode: str, conns: int) -> tuple[dict[str, float], float]:
+        """What a closed loop measured, and the proxy's CPU microseconds for each turn of it."""
+        with self.start(mode, peer.port, conns, self._seconds) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            before_s = cpu_s(peer)
+            output, _ = process.communicate("go\n", timeout=120)
+        if process.returncode:
+            raise RuntimeError(f"load {mode} failed")
+        got: dict[str, float] = json.loads(output)
+        return got, (cpu_s(peer) - before_s) * 1e6 / (got["per_s"] * self._seconds)
+
     def ping(self, peer: Peer, conns: int) -> dict[str, float]:
         """Requests of that many connections."""
-        before_s = cpu_s(peer)
-        got = self.run("ping", peer.port, conns, self._seconds)
-        spent_us = (cpu_s(peer) - before_s) * 1e6 / (got["per_s"] * self._seconds)
+        got, spent_us = self.loop(peer, "ping", conns)
         figures = {f"requests/s, {conns} connections": got["per_s"]}
         if peer.name != DIRECT:
             figures[f"cpu us a request, {conns} conn."] = spent_us
@@ -95,9 +105,7 @@ class Load:
 
     def churn(self, peer: Peer) -> dict[str, float]:
         """Connect, one request, close."""
-        before_s = cpu_s(peer)
-        got = self.run("churn", peer.port, CHURN_CONNECTIONS, self._seconds)
-        spent_us = (cpu_s(peer) - before_s) * 1e6 / (got["per_s"] * self._seconds)
+        got, spent_us = self.loop(peer, "churn", CHURN_CONNECTIONS)
         figures = {"new connections/s": got["per_s"]}
         if peer.name != DIRECT:
             figures["cpu us a new connection"] = spent_us

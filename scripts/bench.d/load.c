@@ -1,9 +1,10 @@
 // Load for TCP proxies on loopback: the server behind them and the clients in front of them.
 //
 //   load server PORT              answers until it is killed
-//   load ping   PORT CONNS SECS   closed loop of one request a connection: requests/s, p50, p99
+//   load ping   PORT CONNS SECS   closed loop of one request a connection: requests/s, p50, p99;
+//                                 begins with a line of stdin once it has said "ready"
 //   load down   PORT BYTES        one stream from the server; load up: one towards it
-//   load churn  PORT CONNS SECS   connect, one request, close; CONNS of them at any time
+//   load churn  PORT CONNS SECS   likewise: connect, one request, close; CONNS of them at any time
 //   load hold   PORT CONNS        opens, says "ready", waits for a line, proves that all still work
 //   load cut    PORT CONNS BUSY   opens, says "ready", waits until the last one has ended and tells
 //                                 when that was; BUSY of them have a request that is never answered
@@ -138,6 +139,7 @@ static int *open_all(int conns) {  // each has had one answer, so a proxy has it
     }
     return fds;
 }
+static void say_ready(void) { printf("{\"ready\": true}\n"); fflush(stdout); }
 static int by_size(const void *a, const void *b) {
     float x = *(const float *)a, y = *(const float *)b;
     return (x > y) - (x < y);
@@ -152,6 +154,8 @@ static void ping(int conns, double secs, int is_churn) {
     double *since = calloc(conns, sizeof *since);
     int *fds = is_churn ? calloc(conns, sizeof *fds) : open_all(conns), ep = epoll_create1(0), busy = conns;
     int *missing = calloc(conns, sizeof *missing);
+    say_ready();
+    getchar();
     double begin = now_s(), end = begin + secs;
     for (int i = 0; i < conns; i++) {
         since[i] = now_s();
@@ -199,7 +203,6 @@ static void stream(char letter, uint64_t bytes) {
     }
     printf("{\"seconds\": %.6f}\n", now_s() - begin);
 }
-static void say_ready(void) { printf("{\"ready\": true}\n"); fflush(stdout); }
 static void hold(int conns) {
     int *fds = open_all(conns);
     say_ready();

@@ -1,0 +1,39 @@
+{{/* Names: everything carries the release, so that two releases never touch each other. */}}
+{{- define "mc.name" -}}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{- end -}}
+{{- define "mc.statefulset" -}}
+{{- if .Values.memgraph.enabled }}{{ include "mc.name" . }}-db{{ else }}{{ required "memgraph.existing.statefulSet: name the StatefulSet to attach to" .Values.memgraph.existing.statefulSet }}{{ end -}}
+{{- end -}}
+{{- define "mc.headless" -}}
+{{- if .Values.memgraph.enabled }}{{ include "mc.name" . }}-db{{ else }}{{ .Values.memgraph.existing.service }}{{ end -}}
+{{- end -}}
+{{- define "mc.secret" -}}{{ .Values.auth.existingSecret | default (printf "%s-auth" (include "mc.name" .)) }}{{- end -}}
+{{- define "mc.image" -}}{{ .Values.controller.image.repository }}:{{ .Values.controller.image.tag | default .Chart.AppVersion }}{{- end -}}
+
+{{- define "mc.selector" -}}
+app.kubernetes.io/name: memgraph
+app.kubernetes.io/instance: {{ include "mc.name" . }}
+{{- end -}}
+{{- define "mc.labels" -}}
+{{ include "mc.selector" . }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
+{{/* What Pod Security "restricted" asks of a container. */}}
+{{- define "mc.restricted" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- define "mc.spread" -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: {{ if eq .mode "required" }}DoNotSchedule{{ else }}ScheduleAnyway{{ end }}
+    labelSelector:
+      matchLabels:
+        app.kubernetes.io/instance: {{ include "mc.name" .root }}
+        app.kubernetes.io/component: {{ .component }}
+{{- end -}}

@@ -1,0 +1,107 @@
+"""The shell scripts that run in Memgraph's own image: setting data aside, and the probe."""
+
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+FILES = Path(__file__).parents[2] / "manifests/chart/memgraph-controller/files"
+VERSION_5_2 = b"\x00\x00\x02\x05"
+
+
+def set_aside(volume: Path, token: str | None) -> subprocess.CompletedProcess[str]:
+    """Run the init container on a volume, with this token for its instance."""
+    tokens = volume / "tokens"
+    tokens.mkdir(exist_ok=True)
+    (tokens / "memgraph-0").unlink(missing_ok=True)
+    if token is not None:
+        (tokens / "memgraph-0").write_text(token)
+    env = {"PATH": "/usr/bin:/bin", "POD_NAME": "memgraph-0"}
+    env |= {"TOKENS": str(tokens), "DATA": str(volume / "data")}
+    words = ["bash", str(FILES / "set-aside.sh")]
+    return subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """A volume with data."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/wal").write_text("every write")
+    return tmp_path
+
+
+def test_a_new_token_moves_the_data_and_deletes_nothing(volume: Path) -> None:
+    """The data are beside their directory afterwards (S12)."""
+    assert set_aside(volume, "42").returncode == 0
+    assert (volume / "data.set-aside-42/wal").read_text() == "every write"
+    assert not (volume / "data").exists()
+    assert (volume / "last-reset-token").read_text() == "42\n"
+
+
+@pytest.mark.parametrize("token", [None, "", "0", "41", "42"])
+def test_what_was_carried_out_is_never_carried_out_again(volume: Path, token: str | None) -> None:
+    """No token, an old one, and the same one twice do nothing (F17, F18)."""
+    set_aside(volume, "42")
+    (volume / "data").mkdir()
+    (volume / "data/wal").write_text("written since")
+    assert set_aside(volume, token).returncode == 0
+    assert (volume / "data/wal").read_text() == "written since"
+
+
+def test_killed_between_move_and_note(volume: Path) -> None:
+    """The next run notes the token and moves nothing more."""
+    (volume / "data").rename(volume / "data.set-aside-7")
+    assert set_aside(volume, "7").returncode == 0
+    assert (volume / "last-reset-token").read_text() == "7\n"
+
+
+@pytest.mark.parametrize("token", ["12; rm -rf /", "-1", "1 2", "x"])
+def test_a_hostile_token_is_no_order(volume: Path, token: str) -> None:
+    """It fails, and the data stay."""
+    assert set_aside(volume, token).returncode == 1
+    assert (volume / "data/wal").exists()
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[int]:
+    """A port that answers a handshake with these bytes, and then waits for the other to close."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(20)
+                client.sendall(answer)
+                client.recv(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join()
+
+
+def probe(port: int) -> int:
+    """The probe's exit code."""
+    env = {"PATH": "/usr/bin:/bin", "BOLT_PORT": str(port)}
+    done = subprocess.run(
+        ["bash", str(FILES / "probe.sh")], env=env, capture_output=True, check=False
+    )
+    return done.returncode
+
+
+@pytest.mark.parametrize(("answer", "code"), [(VERSION_5_2, 0), (b"\x00\x00\x00\x00", 1)])
+def test_the_probe_asks_for_a_bolt_version(answer: bytes, code: int) -> None:
+    """An accepted version is ready; a refusal and a silence are not."""
+    with answering(answer) as port:
+        assert probe(port) == code
+
+
+def test_the_probe_fails_where_nobody_listens() -> None:
+    """A refused connection is not ready."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        assert probe(closed.getsockname()[1]) == 1
