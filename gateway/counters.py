@@ -30,7 +30,7 @@ class Counters:
       bytes_up, bytes_down: delivered to upstreams, to clients.
       sessions: by instance, of the present route.
       term: of the present route; None before the first.
-      durations_s: of sessions that are over, from their first byte's way being open.
+      durations_s: of sessions that are over, from accept to their end.
       waits_s: of sessions, from accept until they were relayed.
     """
 

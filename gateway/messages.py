@@ -163,7 +163,10 @@ def decode(packet: bytes) -> Message:
         document = json.loads(packet)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"not JSON: {error}") from error
-    if not isinstance(document, dict) or document.pop("v", None) != VERSION:
+    if not isinstance(document, dict):
+        raise Malformed("no object")
+    version = document.pop("v", None)
+    if type(version) is not int or version != VERSION:
         raise Malformed("another version")
     parse = _PARSERS.get(name) if isinstance(name := document.pop("is", None), str) else None
     if parse is None:

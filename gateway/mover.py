@@ -18,9 +18,10 @@ from gateway.link import ARMED, BULK, ENDED, JOINED, LEFT, METERED, MORE, End, L
 from gateway.pipes import PIPE_BYTES, Pipe, PipePool
 from gateway.reasons import Ending
 
-READ_BYTES = 65536  # of one recv; a full one means a bulk flow
+READ_BYTES = 32768  # of one recv; larger ones make malloc tidy up after each message
 BULK_BYTES_MIN = 16384  # one read of that much goes to a pipe; less in a turn, back again
-TURN_ROUNDS = 4  # reads of one end before others have their turn (1 MiB when spliced)
+TURN_ROUNDS = 4  # reads of one end before others have their turn
+TURN_BYTES = 1 << 20  # likewise, through a pipe
 OUT, ERR = select.EPOLLOUT, select.EPOLLERR
 LAST = select.EPOLLRDHUP | select.EPOLLHUP
 READABLE = select.EPOLLIN | LAST
@@ -172,7 +173,7 @@ class Mover:
             self._turn_over(end)
             return
         moved_bytes = 0
-        for _ in range(TURN_ROUNDS):
+        while moved_bytes < TURN_BYTES:
             filled_bytes = self._fill(end, pipe)
             if filled_bytes <= 0:
                 if filled_bytes == DRY and moved_bytes < BULK_BYTES_MIN:

@@ -219,7 +219,7 @@ def test_without_pipes_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_turn_is_bounded() -> None:
-    """A flow that never runs dry gives others their turn after TURN_ROUNDS reads."""
+    """A flow that never runs dry gives others their turn after TURN_ROUNDS reads, or TURN_BYTES."""
     with world() as w:
         server = w.server()
         w.route(1, server.upstream())
@@ -231,7 +231,7 @@ def test_one_turn_is_bounded() -> None:
                 break
         w.desk.step(0.1)
         moved = w.desk.counters().bytes_up
-        bound = mover.READ_BYTES + mover.TURN_ROUNDS * (mover.READ_BYTES + pipes.PIPE_BYTES)
+        bound = mover.READ_BYTES * mover.TURN_ROUNDS + mover.TURN_BYTES + pipes.PIPE_BYTES
         assert 0 < moved <= bound
         assert try_recv(upstream)
 
