@@ -14,6 +14,7 @@ from controller.cli.reading import Release, Target, find_release
 LAZY = {
     "sandbox": ("controller.cli.sandbox", "sandbox"),
     "demo": ("controller.cli.demo", "demo"),
+    "check-gateways": ("controller.cli.check_gateways", "check_gateways"),
 }
 FOLLOW_S = 1.0  # between two reads of the ledger
 F = TypeVar("F", bound=Callable[..., Any])

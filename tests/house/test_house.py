@@ -16,7 +16,12 @@ FUNCTION_LINES_MAX = 70  # likewise 40
 
 MAY_IMPORT = {
     "kubernetes": ("controller/kube/", "controller/cli/"),  # the CLI reads with the user's rights
-    "neo4j": ("controller/memgraph/", "controller/sandbox/", "controller/cli/demo"),
+    "neo4j": (
+        "controller/memgraph/",
+        "controller/sandbox/",
+        "controller/cli/demo",
+        "controller/cli/check_gateways",
+    ),
     "trio_asyncio": ("controller/kube/", "controller/memgraph/", "controller/app.py"),
 }
 

@@ -1,6 +1,7 @@
 """Planned changes, renewals and resets on real processes: controllers and the hook are the real
 programs, the database and Kubernetes are stand-ins."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -104,3 +105,23 @@ async def test_without_renewal_a_refused_instance_is_rebuilt_by_itself() -> None
             for instance in sandbox.instances:
                 rows = await ask(sandbox.bolt(instance), "MATCH (n:Write) RETURN n.id")
                 assert sorted(row[0] for row in rows) == [1, 2, 3], instance
+
+
+async def test_the_gateways_can_be_checked_by_anybody() -> None:
+    """`check-gateways` (what `helm test` runs) says yes to the two gateways, and no when readers
+    would reach a writable instance."""
+    with trio.fail_after(LIMIT_S):
+        async with open_sandbox(SandboxOptions()) as sandbox:
+            await sandbox.wait_whole(40)
+            write_to, read_from = sandbox.gateway(CONTROLLER), sandbox.read_gateway(CONTROLLER)
+            for reader, code, says in ((read_from, 0, "ok"), (write_to, 1, "was accepted")):
+                words = ["check-gateways", f"--write={write_to}", f"--read={reader}"]
+                done = await trio.run_process(
+                    [sys.executable, "-m", "controller.cli", *words],
+                    capture_stdout=True,
+                    check=False,
+                )
+                assert done.returncode == code, done.stdout
+                assert says in done.stdout.decode()
+            rows = await ask(sandbox.bolt("memgraph-0"), "MATCH (n) RETURN count(n)")
+            assert rows == [[0]]
