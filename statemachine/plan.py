@@ -139,7 +139,9 @@ def _registrations(cluster: Cluster, view: View, main: Instance) -> Iterator[Com
     for r in cluster.registrations:
         if view.instance(main).row(r.name) is None:
             yield from _register(cluster, view, main, r)
-        elif not r.is_joined and r.mode is view.policy.mode and _wants_marker(view, main, r):
+        elif (
+            not r.is_joined and r.mode is view.policy.mode and _wants_marker(cluster, view, main, r)
+        ):
             wanting.append(r.name)
     if wanting:
         yield Mark(main, cluster.term, tuple(sorted(wanting)))
@@ -160,16 +162,17 @@ def _register(cluster: Cluster, view: View, main: Instance, r: Registration) -> 
         yield Register(main, r.instance, r.name, r.mode, r.address, cluster.term)
 
 
-def _wants_marker(view: View, main: Instance, r: Registration) -> bool:
-    """Attached, and no marker of this reign carried its present incarnation yet. Under load the row
-    is seldom seen idle; the marker itself is what proves completeness."""
+def _wants_marker(cluster: Cluster, view: View, main: Instance, r: Registration) -> bool:
+    """Attached, and no marker of this term carried its present incarnation yet: one that a leader
+    wrote before its term passed, without a chance to say so, proves nothing later. Under load the
+    row is seldom seen idle; the marker itself is what proves completeness."""
     row, answer = view.instance(main).row(r.name), view.instance(r.instance).answer
     if row is None or answer is None or not view.is_answering(r.instance):
         return False
     if row.status not in (RowStatus.READY, RowStatus.REPLICATING) or (row.behind or 0) > 0:
         return False
     marker = view.instance(main).marker
-    if marker is None or r.name not in marker.names:
+    if marker is None or marker.term != cluster.term or r.name not in marker.names:
         return True
     return dict(marker.incarnations).get(r.instance) != answer.incarnation
 

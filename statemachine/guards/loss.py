@@ -93,7 +93,11 @@ def no_reset_is_open(s: Situation) -> Fact:
 
 def nobody_is_safe(s: Situation) -> Fact:
     """No member of the sync set can be reached and used."""
-    usable = [i for i in sorted(s.cluster.sync) if s.view.is_answering(i)]
+    usable = [
+        i
+        for i in sorted(s.cluster.sync)
+        if s.view.is_answering(i) and f.is_ours(s.cluster, s.view, i)
+    ]
     return Fact(not usable, f"reachable: {', '.join(usable) or 'none'}")
 
 
