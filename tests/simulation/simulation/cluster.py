@@ -29,6 +29,7 @@ from controller.kube import (
 from controller.memgraph import BoltInstances, MemgraphAccess
 from controller.pod import Adapters, ControllerPod, PodSettings, Reign
 from statemachine.ids import Durability, Instance, Role
+from statemachine.plan import plan
 from statemachine.prestop import may_stop
 from statemachine.view import Policy
 
@@ -251,6 +252,22 @@ class Cluster:
             pods=KubePodControl(transport, names, times),
             memgraph=memgraph,
         )
+
+    def tell_beliefs(self) -> None:
+        """For who reads the trace: nobody judges by it."""
+        for instance in self.instances.by_name.values():
+            rows = [f"{r.name} {r.mode.value} {r.status.value}" for r in instance.rows.values()]
+            state = "up" if instance.is_up else "down"
+            role, ldt = instance.role.value, instance.storage.ldt
+            self.note(f"WORLD {instance.name} {state} {role} ldt {ldt} rows {rows}")
+        for life in self.living():
+            loop = life.pod.loop if life.pod else None
+            if loop is None:
+                continue
+            leads = bool(loop.view.identity)
+            self.note(f"BELIEF {life.name} leads={leads} {[r.reason for r in loop.refusals]}")
+            if leads:
+                self.note(f"BELIEF {life.name} owes {plan(loop.cluster, loop.view)}")
 
     # -- what the world's own parts ask
 

@@ -82,7 +82,8 @@ class Director:
         """Raises Violation."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.cluster.run)
-            await self._until(self._is_serving, START_LIMIT_S, "never became OPERATIONAL")
+            if not self.plan.is_early:
+                await self._until(self._is_serving, START_LIMIT_S, "never became OPERATIONAL")
             await self._suffer()
             await self._recover()
             nursery.cancel_scope.cancel()
@@ -176,6 +177,7 @@ class Director:
                 if is_so():
                     return
         head = self.cluster.books.head
+        self.cluster.tell_beliefs()
         raise Violation(f"{otherwise} ({head.get('to')}, main {head.get('main')})")
 
     def _is_settled(self) -> bool:

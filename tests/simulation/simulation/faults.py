@@ -52,6 +52,7 @@ class Plan:
     dead: str = ""
     durability: str = "preferred"
     renewal: str = "eager"
+    is_early: bool = False  # faults begin with the first second, before there is a main
 
     def to_json(self) -> str:
         """For a file."""
@@ -98,9 +99,9 @@ def draw_plan(seed: int, minutes: float = 10.0) -> Plan:
     """The plan of a seed: bursts of faults close together, with quiet spells between them."""
     dice = Random(f"plan {seed}")
     faults: list[Fault] = []
-    at_s = 0.0
+    at_s = -60.0
     while True:
-        at_s += dice.uniform(30.0, 120.0)
+        at_s = max(0.0, at_s) + dice.uniform(30.0, 120.0) if at_s >= 0 else dice.uniform(0.0, 5.0)
         if at_s > minutes * 60 - 60:
             break
         for _ in range(dice.choice((1, 1, 2, 2, 3, 4))):
@@ -109,7 +110,8 @@ def draw_plan(seed: int, minutes: float = 10.0) -> Plan:
     dead = dice.choice(("", "", *INSTANCES, *INSTANCES, *CONTROLLERS))
     durability = dice.choice(("preferred", "preferred", "preferred", "required"))
     renewal = dice.choice(("eager", "eager", "eager", "eager", "lazy", "off"))
-    return Plan(seed, tuple(faults), dead, durability, renewal)
+    is_early = dice.random() < 0.15
+    return Plan(seed, tuple(faults), dead, durability, renewal, is_early)
 
 
 def _draw(dice: Random, at_s: float) -> Fault:

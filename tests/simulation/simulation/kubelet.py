@@ -104,7 +104,10 @@ class Kubelet:
         self.stuck.discard(name)
         pod = self.pods[name]
         if not pod.is_gone and not pod.instance.is_up:
-            self._spawn(self._restart, pod, 0.5)
+            if pod.instance.ip:
+                self._spawn(self._restart, pod, 0.5)
+            else:
+                self._spawn(self._start_pod, pod)
 
     # -- lives
 
