@@ -37,6 +37,7 @@ ORDER = (
     "barrier",
     "event",
     "command",
+    "abort",
     "haste",
 )
 RANK = {kind: k for k, kind in enumerate(ORDER)}
@@ -54,6 +55,8 @@ class Healing:
     world: World
     dead: int = NOBODY
     good: set[State] = field(factory=set)
+    unsaid: dict[Phase, State] = field(factory=dict)
+    """One state for each phase that ends closed, rightly, and does not say who must come back."""
 
     def stuck(self, state: State) -> list[tuple[Label, State]]:
         """The steps until nothing happens any more, or the same again; empty: it came right."""
@@ -81,7 +84,7 @@ class Healing:
     def _is_right(self, state: State) -> bool:
         cluster = self.world.brain.clusters.values[state.head]
         main = self.world.brain.main_for_clients(state.head)
-        if main == NOBODY:
+        if main == NOBODY or all(gate.inst == NOBODY for gate in state.gates):
             return self._is_rightly_closed(state)
         if self.dead == NOBODY and cluster.phase is not Phase.OPERATIONAL and not cluster.refused:
             return False
@@ -92,13 +95,16 @@ class Healing:
         return served and same and is_writable
 
     def _is_rightly_closed(self, state: State) -> bool:
-        """The dead one was the last safe copy, and the ledger says that it has to come back."""
+        """The dead one was the last safe copy: it has to come back."""
         if self.dead == NOBODY:
             return False
-        cluster = self.world.brain.clusters.values[state.head]
         safe = {i for i in self.world.brain.sync_set(state.head) if not state.insts[i].wiped}
-        says_so = cluster.is_main_lost or cluster.phase is Phase.FAILOVER
-        return safe <= {self.dead} and says_so and self._next(state) is None
+        if not safe <= {self.dead} or self._next(state) is not None:
+            return False
+        cluster = self.world.brain.clusters.values[state.head]
+        if not cluster.is_main_lost:
+            self.unsaid.setdefault(cluster.phase, state)
+        return True
 
     def _next(self, state: State) -> Step | None:
         usable = [(self._rank(step.label), k, step) for k, step in enumerate(self._usable(state))]
