@@ -11,12 +11,14 @@ bounded, and the oldest news is dropped first, but never an acknowledgement.
 
 import gc
 import os
+import signal
 import socket
 import sys
 import time
 from collections import deque
 
 from gateway import messages as m
+from gateway.decoding import decode
 from gateway.desk import Desk
 from gateway.errors import Malformed, StaleRoute
 from gateway.link import Socket
@@ -101,7 +103,7 @@ class Worker:
     def _obey(self, packet: bytes) -> bool:
         """False when the parent makes no sense."""
         try:
-            self._do(m.decode(packet))
+            self._do(decode(packet))
         except Malformed as error:
             print(f"relay worker: {error}", file=sys.stderr, flush=True)
             return False
@@ -122,8 +124,6 @@ class Worker:
                 self._desk(kind).serve_until(until_s)
             case m.Confirm(kind, instance, incarnation, asked_at_s):
                 self._desk(kind).confirm((instance, incarnation), asked_at_s)
-            case m.StopAccepting(kind):
-                self._desk(kind).door.close()
             case _:
                 raise Malformed(f"{type(message).__name__} is not for a worker")
 
@@ -217,6 +217,7 @@ class Worker:
 
 def main() -> None:
     """`python -m gateway.worker DESCRIPTOR [sessions]`, started by `gateway.workers` only."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent decides, and ends us
     parent = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(parent.fileno(), False)
     parent.setblocking(False)

@@ -9,16 +9,12 @@ What a newcomer gets wrong: the worker's clock is CLOCK_MONOTONIC, ours may be a
 converts, and a pause in the middle of it makes a deadline earlier, never later.
 """
 
-import os
-import queue
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import attrs
 import trio
@@ -26,7 +22,9 @@ import trio
 from gateway import messages as m
 from gateway import wire
 from gateway.counters import NOTHING, Counters, lost, together
+from gateway.decoding import decode
 from gateway.errors import Malformed, StaleRoute
+from gateway.launcher import Launcher
 from gateway.link import Socket
 from gateway.route import Kind, Limits, Route, Upstream
 
@@ -36,45 +34,6 @@ RESTART_MAX_S = 2.0
 HEALTHY_S = 10.0  # a worker that lived this long begins with a short pause again
 PACKETS_MAX = 64  # of one worker, before other tasks have a turn
 SOCKET_BYTES = 1 << 20  # of packets that the other side has not read yet
-HOME = str(Path(__file__).parents[1])
-
-
-class Launcher:
-    """Starts processes from a thread of its own, which keeps the niceness that this process had
-    when the launcher was made: a child inherits it from the thread that starts it."""
-
-    def __init__(self) -> None:
-        self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name="launcher", daemon=True).start()
-
-    def _work(self) -> None:
-        while True:
-            self._orders.get()()
-
-    async def start(
-        self, words: list[str], descriptors: tuple[int, ...]
-    ) -> subprocess.Popen[bytes]:
-        """Raises OSError when no process can be made."""
-        answers: queue.SimpleQueue[subprocess.Popen[bytes] | OSError] = queue.SimpleQueue()
-
-        def order() -> None:
-            try:
-                answers.put(_spawn(words, descriptors))
-            except OSError as error:
-                answers.put(error)
-
-        self._orders.put(order)
-        with trio.CancelScope(shield=True):  # a process that was started must be known
-            answer = await trio.to_thread.run_sync(answers.get)
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
-
-
-def _spawn(words: list[str], descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    paths = [HOME, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    return subprocess.Popen(words, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=environment)
 
 
 @attrs.define(eq=False)
@@ -230,17 +189,19 @@ class Workers:
 
     async def _live(self, slot: Slot, number: int) -> str:
         """One life of a worker; returns how it ended."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            for end in (ours, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
-            ours.setblocking(False)
-            try:
-                process = await self._launch(slot, theirs)
-            except OSError as error:
-                return f"could not be started: {error}"
-            finally:
-                theirs.close()
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            return f"could not be started: {error}"
+        with ours:
+            with theirs:
+                for end in (ours, theirs):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+                ours.setblocking(False)
+                try:
+                    process = await self._launch(slot, theirs)
+                except OSError as error:
+                    return f"could not be started: {error}"
             slot.process, slot.socket = process, ours
             slot.lives += 1
             try:
@@ -248,8 +209,6 @@ class Workers:
                 return await self._listen(slot, ours)
             finally:
                 await self._bury(slot, process)
-        finally:
-            ours.close()
 
     async def _launch(self, slot: Slot, theirs: socket.socket) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "gateway.worker", str(theirs.fileno())]
@@ -282,7 +241,7 @@ class Workers:
             heard = 0
             try:
                 while heard < PACKETS_MAX and (packet := ours.recv(m.PACKET_BYTES_MAX + 1)):
-                    self._hear(slot, m.decode(packet))
+                    self._hear(slot, decode(packet))
                     heard += 1
             except BlockingIOError:
                 if not heard:
@@ -316,13 +275,7 @@ class Workers:
         slot.socket = None
         with trio.CancelScope(shield=True):
             process.send_signal(signal.SIGKILL)
-            if process.returncode is None:  # otherwise that call has found it gone
-                pidfd = os.pidfd_open(process.pid)
-                try:
-                    await trio.lowlevel.wait_readable(pidfd)
-                finally:
-                    os.close(pidfd)
-                process.wait()
+            await trio.to_thread.run_sync(process.wait)
         slot.process = None
         for kind, counters in slot.counters.items():
             slot.before[kind] = together(slot.before.get(kind, NOTHING), lost(counters))
