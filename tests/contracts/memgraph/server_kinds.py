@@ -186,4 +186,5 @@ def flags_of(binary: Path) -> frozenset[str]:
     if begin < 0 or end < 0:
         return frozenset()
     root = ElementTree.fromstring(told[begin : end + len(b"</AllFlags>")])
-    return frozenset(name.text or "" for name in root.iterfind("flag/name"))
+    names = (name.text or "" for name in root.iterfind("flag/name"))
+    return frozenset(name.replace("-", "_") for name in names)

@@ -7,7 +7,7 @@ import pytest
 import trio
 from contract_world import Refused, Server, World
 from fact_marks import seen
-from texts import NO_DEMOTION, NO_PROMOTION
+from texts import NO_DEMOTION, NO_PROMOTION, register_failed
 
 pytestmark = pytest.mark.process
 
@@ -159,7 +159,8 @@ async def test_renewal_under_writers(world: World) -> None:
         await writers.wait_count(40)
         await insist(main, become_replica(main), NO_DEMOTION)
         await insist(main, "SET REPLICATION ROLE TO MAIN", NO_PROMOTION)
-        await main.register("r", "STRICT_SYNC", replica)
+        register = f'REGISTER REPLICA r STRICT_SYNC TO "{replica.address}"'
+        await insist(main, register, register_failed("r", 6))
         await writers.wait_count(len(writers.acknowledged) + 20)
         nursery.cancel_scope.cancel()
     await main.wait_status("r", "ready")

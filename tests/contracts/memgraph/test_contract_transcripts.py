@@ -16,12 +16,14 @@ RECORDED = (3, 6)
 async def test_a_recorded_exchange(world: World, scene: Scene) -> None:
     """Keys, rows, classes, texts and timestamps of every answer are those of the record; where the
     stand-in differs, it is in the table of deviations, and the table is exact."""
+    if world.kind.is_real:
+        (server,) = await world.start("which")
+        release = await server.release()
+        if release != RECORDED:
+            pytest.skip(f"recorded on 3.6, this one is {release}: MEMGRAPH_BINARY of a 3.6 asks it")
     replay = Replay(world)
     await replay.run(scene)
-    if world.kind.is_real:
-        known: tuple[str, ...] = ()
-    else:
-        known = TRANSCRIPT_DEVIATIONS.get(scene.name, ())
+    known = () if world.kind.is_real else TRANSCRIPT_DEVIATIONS.get(scene.name, ())
     assert replay.differences == list(known), "\n".join(replay.differences)
 
 
