@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -338,3 +339,13 @@ async def test_a_worker_imports_little() -> None:
     shown = await trio.run_process([sys.executable, "-c", words], capture_stdout=True)
     foreign = {"trio", "kubernetes", "neo4j", "structlog", "controller", "statemachine", "ssl"}
     assert not foreign & set(shown.stdout.decode().split())
+
+
+async def test_a_deadline_never_becomes_later() -> None:
+    """The moment that a worker is told is the caller's or a little before it, never after."""
+    workers = Workers({}, 1, on_need=lambda *_: None, on_marked=lambda _: None)
+    for ahead_s in (0.0, 5.0, -5.0):
+        before_s = time.monotonic()
+        told_s = workers._shared(trio.current_time() + ahead_s) - ahead_s
+        assert told_s <= time.monotonic()
+        assert told_s >= before_s - 1.0
