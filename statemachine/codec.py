@@ -133,8 +133,8 @@ def _entry(document: Mapping[str, Any]) -> Entry:
         at=_text(document["at"]),
         event=event,
         main=None if main is None else Instance(_text(main)),
-        sync=tuple(Instance(_text(i)) for i in document["sync"]),
-        readers=tuple(Instance(_text(i)) for i in document["readers"]),
+        sync=_listed(document["sync"]),
+        readers=_listed(document["readers"]),
         term=Term(_number(document["term"])),
         by=_text(document["by"]),
         id=_text(document["id"]),
@@ -154,8 +154,14 @@ def _number(value: Any) -> int:
     return value
 
 
+def _listed(value: Any) -> tuple[Instance, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(Instance(_text(i)) for i in value)
+
+
 def _instances(value: Any) -> frozenset[Instance]:
-    return frozenset(Instance(_text(v)) for v in value)
+    return frozenset(_listed(value))
 
 
 def _registrations(value: Any) -> tuple[Registration, ...]:
