@@ -211,7 +211,7 @@ class Accumulator:
     def _is_repeated(self, value: Any) -> bool:
         if self._seen is None:
             return False
-        mark = (type(value) is bool, hashable(value))
+        mark = hashable(value)
         if mark in self._seen:
             return True
         self._seen.add(mark)
@@ -243,7 +243,9 @@ class Accumulator:
 
 
 def hashable(value: Any) -> Any:
-    """A hashable stand-in for a value, equal for equal values."""
+    """A hashable stand-in for a value, equal for equal values; true is not 1, as Python has it."""
+    if isinstance(value, bool):
+        return ("bool", value)
     if isinstance(value, list):
         return ("list", *(hashable(item) for item in value))
     if isinstance(value, dict):

@@ -67,7 +67,7 @@ def _grouped(
         if row is PAUSE:
             yield row, row
             continue
-        key = tuple(_mark(evaluate(expression, row, scope)) for expression in by)
+        key = tuple(hashable(evaluate(expression, row, scope)) for expression in by)
         group = groups.get(key)
         if group is None:
             group = groups[key] = _Group(row, aggregates)
@@ -94,14 +94,10 @@ def _distinct(pairs: Iterable[tuple[Row, Row]]) -> Iterator[tuple[Row, Row]]:
         if row is PAUSE:
             yield row, row
             continue
-        mark = tuple(_mark(value) for value in projected.values())
+        mark = tuple(hashable(value) for value in projected.values())
         if mark not in seen:
             seen.add(mark)
             yield row, projected
-
-
-def _mark(value: Any) -> Any:
-    return (type(value) is bool, hashable(value))
 
 
 def _sorted(
