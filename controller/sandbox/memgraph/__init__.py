@@ -9,12 +9,16 @@ Differences that are meant:
   bind it as their source: many instances share one machine on 127.x.y.z with the same port 10000;
 - unknown flags are accepted and named in the log;
 - the protocol between instances is our own (it only talks to other stand-ins);
-- Cypher is a small part; what is missing fails with a `ClientError` that says so.
+- Cypher is a small part; what is missing fails with a `ClientError` that says so;
+- storage snapshots on exit are on, as the package sets them, not the bare binary;
+- a full disk lets the process start and ends it with its first write.
 
 Start: `python -m controller.sandbox.memgraph` or `memgraph-stand-in`, with Memgraph's flags (see
-`flags.DEFAULTS`) and four of its own: `--stand-in-version 3.12.0`, `--stand-in-false-divergence`
+`flags.DEFAULTS`) and five of its own: `--stand-in-version 3.12.0`, `--stand-in-false-divergence`
 (default true, MEMGRAPH L4), `--stand-in-control PATH` (see `control`), `--stand-in-hosts PATH` (a
-file in hosts(5) form, asked for replica names before the resolver).
+file in hosts(5) form, asked for replica names before the resolver), `--stand-in-promotion-delay-ms`
+(what a promotion takes when no main is connected, 100 to 205 on a running one, MEMGRAPH L14;
+default 0).
 
 Rooms: `bolt` speaks, `interpreter` decides what a statement means, `cypher` executes queries over
 `graph`, `durability` keeps, `replication` shares. Nothing outside the sandbox imports this package.

@@ -1,12 +1,12 @@
 """The process: start in Memgraph's order, serve until SIGTERM, leave within a second.
 
 Exit codes: 0 after SIGTERM or SIGINT; 1 when the flags, the data directory or the Bolt port do not
-allow a start; killed by SIGABRT when a persisted replica port cannot be bound (MEMGRAPH L12).
+allow a start; killed by SIGABRT when a persisted replica port cannot be bound (MEMGRAPH L12), when
+what is on the disk cannot be read back, and when a full disk does not take a commit.
 """
 
 import gc
 import os
-import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -16,7 +16,9 @@ import trio
 from controller.sandbox.memgraph.bolt.greeting import Credentials
 from controller.sandbox.memgraph.bolt.server import serve_bolt
 from controller.sandbox.memgraph.control import serve_control
+from controller.sandbox.memgraph.durability.fatal import abort
 from controller.sandbox.memgraph.durability.state import DirectoryBusy, lock_directory
+from controller.sandbox.memgraph.durability.storage import CannotRecover
 from controller.sandbox.memgraph.flags import Flags, help_text, parse_flags
 from controller.sandbox.memgraph.init_file import run_init_file
 from controller.sandbox.memgraph.instance import Instance, build_instance
@@ -31,18 +33,15 @@ def main() -> None:
     if any(word == "-h" or word.startswith("--help") for word in sys.argv[1:]):
         print(help_text())
         return
-    flags = parse_flags(sys.argv[1:])
+    flags = parse_flags(sys.argv[1:], os.environ)
     try:
         trio.run(_run, flags)
     except* (DirectoryBusy, ValueError, OSError) as problems:
         for problem in problems.exceptions:
             print(f"memgraph stand-in: {problem}", file=sys.stderr)
         sys.exit(1)
-    except* CannotRecoverReplica as problems:
-        print(f"memgraph stand-in: {problems.exceptions[0]}", file=sys.stderr)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.signal(signal.SIGABRT, signal.SIG_DFL)
-        os.abort()
+    except* (CannotRecover, CannotRecoverReplica) as problems:
+        abort(str(problems.exceptions[0]))
     # Freeing a large graph piece by piece would cost more than writing it did.
     os._exit(0)
 

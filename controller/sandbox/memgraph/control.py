@@ -9,9 +9,19 @@ Commands, in `"do"`:
     drop-reply {"count": N=1}       the next N outcomes of statements are not sent: the effect is
                                     there, then the connection is closed
     partition {"peers": [ip, ...]}  stop links from and to these addresses; without `peers`: all
+    deaf, mute {"peers": [ip, ...]} a partition one way: nothing comes from, or goes to, these
     heal                            ends every partition
+    refuse {"port": P}              P is "bolt" or "replication": its port is closed to new dials,
+                                    connections that exist go on; `accept` opens it again
     lock-busy {"count": N=1}        the next N SET ROLE, REGISTER, DROP fail with their lock texts
     lose-finalize {"count": N=1}    the next N second phases of a commit are not sent
+    disk-full {"on": true}          every write to the disk fails: a commit ends the process by
+                                    SIGABRT, as Memgraph asserts; registrations cannot be persisted
+    drop-crash {"count": N=1}       the next N DROP REPLICA that find a check or recovery of that
+                                    replica under way end the process by SIGSEGV (MEMGRAPH L8)
+    drop-hang {"count": N=1}        the same, but the process hangs
+    power-cut {"torn": false}       what was not flushed to the disk is lost, the process with it;
+                                    `torn` leaves half a record of it
     status                          changes nothing
 """
 
@@ -26,6 +36,7 @@ import trio
 from controller.sandbox.memgraph.faults import Faults
 
 LINE_BYTES_MAX = 64 * 1024
+PORTS = ("bolt", "replication")
 
 Command = dict[str, Any]
 
@@ -81,6 +92,12 @@ def obey(line: bytes, faults: Faults) -> dict[str, Any]:
         "drop_replies": faults.drop_replies,
         "lock_busy": faults.lock_busy,
         "lose_finalize": faults.lose_finalize,
+        "deaf_to": sorted(faults.deaf_to),
+        "mute_to": sorted(faults.mute_to),
+        "refused_ports": sorted(faults.refused_ports),
+        "disk_full": faults.disk_full,
+        "drop_crash": faults.drop_crash,
+        "drop_hang": faults.drop_hang,
     }
 
 
@@ -104,9 +121,42 @@ def _partition(faults: Faults, command: Command) -> None:
         faults.silent_peers |= {str(peer) for peer in peers}
 
 
+def _deaf(faults: Faults, command: Command) -> None:
+    faults.deaf_to |= {str(peer) for peer in command["peers"]}
+
+
+def _mute(faults: Faults, command: Command) -> None:
+    faults.mute_to |= {str(peer) for peer in command["peers"]}
+
+
 def _heal(faults: Faults, command: Command) -> None:
     faults.partitioned = False
-    faults.silent_peers = frozenset()
+    faults.silent_peers = faults.deaf_to = faults.mute_to = frozenset()
+
+
+def _refuse(faults: Faults, command: Command) -> None:
+    faults.refused_ports |= {_port(command)}
+
+
+def _accept(faults: Faults, command: Command) -> None:
+    faults.refused_ports -= {_port(command)}
+
+
+def _port(command: Command) -> str:
+    name = str(command["port"])
+    if name not in PORTS:
+        raise ValueError(f"no port {name}")
+    return name
+
+
+def _disk_full(faults: Faults, command: Command) -> None:
+    faults.disk_full = bool(command.get("on", True))
+
+
+def _power_cut(faults: Faults, command: Command) -> None:
+    if faults.lose_power is None:
+        raise ValueError("there is no disk")
+    faults.lose_power(bool(command.get("torn", False)))
 
 
 def _counted(name: str) -> Callable[[Faults, Command], None]:
@@ -125,7 +175,15 @@ _COMMANDS: dict[str, Callable[[Faults, Command], None]] = {
     "unhang": _unhang,
     "slow": _slow,
     "partition": _partition,
+    "deaf": _deaf,
+    "mute": _mute,
     "heal": _heal,
+    "refuse": _refuse,
+    "accept": _accept,
+    "disk-full": _disk_full,
+    "power-cut": _power_cut,
+    "drop-crash": _counted("drop_crash"),
+    "drop-hang": _counted("drop_hang"),
     "drop-reply": _counted("drop_replies"),
     "lock-busy": _counted("lock_busy"),
     "lose-finalize": _counted("lose_finalize"),

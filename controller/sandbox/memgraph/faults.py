@@ -2,10 +2,14 @@
 
 Promise: a stopped link moves no byte in either direction and loses none: after `heal` the stream
 goes on, as TCP does after a short cut. New connections are accepted and stay silent; outgoing ones
-hang. Nothing here decides when a fault happens; `control` does.
+hang. A refused port is closed: dials fail at once, connections that exist go on.
+Nothing here decides when a fault happens; `control` does.
 """
 
 import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -23,19 +27,33 @@ class Faults:
     lose_finalize: int = 0
     partitioned: bool = False  # from everybody
     silent_peers: frozenset[str] = frozenset()
+    deaf_to: frozenset[str] = frozenset()  # nothing arrives from these
+    mute_to: frozenset[str] = frozenset()  # nothing goes to these
+    refused_ports: frozenset[str] = frozenset()  # of "bolt" and "replication"
+    disk_full: bool = False
+    drop_crash: int = 0
+    drop_hang: int = 0
+    lose_power: Callable[[bool], None] | None = None  # what a power cut does to the disk
     _moved: trio.Event = attrs.field(factory=trio.Event)
 
     def is_stopped(self, peer: str) -> bool:
+        """Whether nothing moves either way."""
         return self.hung or self.partitioned or peer in self.silent_peers
+
+    def is_deaf_to(self, peer: str) -> bool:
+        return self.is_stopped(peer) or peer in self.deaf_to
+
+    def is_mute_to(self, peer: str) -> bool:
+        return self.is_stopped(peer) or peer in self.mute_to
 
     def changed(self) -> None:
         """Wake every waiting link, to look again."""
         self._moved.set()
         self._moved = trio.Event()
 
-    async def wait_moving(self, peer: str) -> None:
-        """Return as soon as bytes may move to and from `peer`."""
-        while self.is_stopped(peer):
+    async def wait_while(self, is_so: Callable[[], bool]) -> None:
+        """Return as soon as it is not so; looked at after every command."""
+        while is_so():
             await self._moved.wait()
 
     def take(self, name: str) -> bool:
@@ -48,36 +66,78 @@ class Faults:
 
 
 class Link:
-    """A TCP stream that stops when a fault says so."""
+    """A TCP stream, with or without TLS over it, that stops when a fault says so."""
 
-    def __init__(self, stream: trio.SocketStream, peer: str, faults: Faults) -> None:
-        self._stream = stream
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        peer: str,
+        faults: Faults,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._socket = stream.socket
+        self._stream: trio.abc.Stream = stream
+        if tls is not None:
+            self._stream = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
         self._faults = faults
         self.peer = peer
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await self._faults.wait_moving(self.peer)
+        faults, peer = self._faults, self.peer
+        if faults.is_deaf_to(peer):
+            await faults.wait_while(lambda: faults.is_deaf_to(peer))
         data = bytes(await self._stream.receive_some(max_bytes))
-        await self._faults.wait_moving(self.peer)
+        if faults.is_deaf_to(peer):
+            await faults.wait_while(lambda: faults.is_deaf_to(peer))
         return data
 
     async def send_all(self, data: bytes) -> None:
-        await self._faults.wait_moving(self.peer)
+        faults, peer = self._faults, self.peer
+        if faults.is_mute_to(peer):
+            await faults.wait_while(lambda: faults.is_mute_to(peer))
         await self._stream.send_all(data)
 
     def close_now(self) -> None:
         """Close without waiting and without a word to the peer beyond TCP's own."""
-        self._stream.socket.close()
+        self._socket.close()
 
 
-def accepted(stream: trio.SocketStream, faults: Faults) -> Link:
-    """The link over an accepted connection."""
+async def serve_port(
+    name: str,
+    open_listeners: Callable[[], Awaitable[Sequence[trio.SocketListener]]],
+    handler: Callable[[trio.SocketStream], Awaitable[None]],
+    faults: Faults,
+    *,
+    listeners: Sequence[trio.SocketListener] | None = None,
+) -> None:
+    """Serve a port until cancelled, except while a fault refuses it by `name`.
+
+    Args:
+        listeners: the ones to begin with, when the caller had to know that the port is free.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    async with trio.open_nursery() as sessions:
+        while True:
+            current = list(listeners or await open_listeners())
+            listeners = None
+            async with trio.open_nursery() as accepting:
+                serve = partial(trio.serve_listeners, handler, current, handler_nursery=sessions)
+                accepting.start_soon(serve)
+                await faults.wait_while(lambda: name not in faults.refused_ports)
+                accepting.cancel_scope.cancel()
+            await faults.wait_while(lambda: name in faults.refused_ports)
+
+
+def accepted(stream: trio.SocketStream, faults: Faults, tls: ssl.SSLContext | None = None) -> Link:
+    """The link over an accepted connection, with TLS inside when there is a context."""
     stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         peer = str(stream.socket.getpeername()[0])
     except OSError:
         peer = "gone"
-    return Link(stream, peer, faults)
+    return Link(stream, peer, faults, tls)
 
 
 @attrs.frozen
@@ -100,7 +160,8 @@ class Dialer:
             OSError: not resolvable, refused, unreachable.
         """
         address = await self._resolve(host, port)
-        await self.faults.wait_moving(address)
+        faults = self.faults
+        await faults.wait_while(lambda: faults.is_deaf_to(address) or faults.is_mute_to(address))
         sock = trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

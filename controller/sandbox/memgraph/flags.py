@@ -11,6 +11,8 @@ import attrs
 
 DEFAULTS: dict[str, str] = {
     "bolt_address": "0.0.0.0",
+    "bolt_cert_file": "",
+    "bolt_key_file": "",
     "bolt_port": "7687",
     "bolt_server_name_for_init": "Neo4j/v5.11.0 compatible graph database server - Memgraph",
     "data_directory": "mg_data",
@@ -33,9 +35,11 @@ DEFAULTS: dict[str, str] = {
     "stand_in_control": "",
     "stand_in_false_divergence": "true",
     "stand_in_hosts": "",
+    "stand_in_promotion_delay_ms": "0",
     "stand_in_version": "3.12.0",
 }
 _BOOLEANS = frozenset(name for name, value in DEFAULTS.items() if value in ("true", "false"))
+_VARIABLES = {"MEMGRAPH_BOLT_PORT": "bolt_port"}
 _TRUE = frozenset({"true", "1", "yes", "t", "y"})
 
 
@@ -45,6 +49,7 @@ class Flags:
 
     values: Mapping[str, str]
     unknown: tuple[str, ...]
+    has_licence: bool = False  # only what SHOW REPLICAS says depends on it
 
     def text(self, name: str) -> str:
         return self.values[name]
@@ -70,9 +75,15 @@ class Flags:
         return Path(self.values[name]) if self.values[name] else None
 
     @property
+    def version(self) -> str:
+        """The imitated version in three parts; 3.5 means 3.5.0."""
+        parts = self.values["stand_in_version"].split(".")
+        return ".".join([*parts, "0", "0"][:3])
+
+    @property
     def release(self) -> tuple[int, int]:
         """Major and minor of the imitated version, such as (3, 12)."""
-        major, minor, *_ = self.values["stand_in_version"].split(".")
+        major, minor, _ = self.version.split(".", 2)
         return int(major), int(minor)
 
 
@@ -87,8 +98,9 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
-def parse_flags(arguments: Sequence[str]) -> Flags:
-    """The flags of a command line; later ones win."""
+def parse_flags(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Flags:
+    """The flags of a command line; later ones win, and the environment over all."""
+    environment = environment or {}
     values = dict(DEFAULTS)
     unknown: list[str] = []
     rest = list(arguments)
@@ -105,7 +117,17 @@ def parse_flags(arguments: Sequence[str]) -> Flags:
             values[name] = value
         else:
             unknown.append(name)
-    return Flags(values, tuple(unknown))
+    return Flags(
+        {**values, **_from_environment(environment)},
+        tuple(unknown),
+        has_licence=bool(environment.get("MEMGRAPH_ENTERPRISE_LICENSE")),
+    )
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Memgraph lets the environment win over its flags, where it knows a variable."""
+    found = {name: environment.get(variable, "") for variable, name in _VARIABLES.items()}
+    return {name: value for name, value in found.items() if value}
 
 
 def _separate_value(name: str, rest: list[str]) -> str:

@@ -11,6 +11,7 @@ from controller.sandbox.memgraph import failures
 from controller.sandbox.memgraph.failures import ClientFailure
 from controller.sandbox.memgraph.flags import DEFAULTS
 from controller.sandbox.memgraph.instance import Instance
+from controller.sandbox.memgraph.replication.client import ReplicaClient, Status
 
 Rows = list[list[Any]]
 DATABASE = "memgraph"
@@ -36,8 +37,16 @@ def replicas(instance: Instance) -> Rows:
         if client is not None:
             info = {"ts": client.ts, "behind": client.ts - ldt, "status": str(client.status)}
             data = {DATABASE: info}
-        rows.append([row.name, row.address, row.mode, None, data])
+        rows.append([row.name, row.address, row.mode, _system_info(instance, client), data])
     return rows
+
+
+def _system_info(instance: Instance, client: ReplicaClient | None) -> dict[str, Any] | None:
+    """What the system replication of a licence would say; nothing of it happens here."""
+    if not instance.flags.has_licence:
+        return None
+    reached = client is not None and client.status is not Status.INVALID
+    return {"ts": 0, "behind": None, "status": "ready" if reached else "invalid"}
 
 
 def storage_info(instance: Instance) -> Rows:
@@ -115,7 +124,7 @@ def _mebibytes(size_bytes: int) -> str:
 
 
 def version(instance: Instance) -> Rows:
-    return [[instance.flags.text("stand_in_version")]]
+    return [[instance.flags.version]]
 
 
 def config(instance: Instance) -> Rows:

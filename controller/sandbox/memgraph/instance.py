@@ -4,6 +4,8 @@ Promise: the parts are built in the order of a real start: directory, storage, r
 and only then Bolt.
 """
 
+import ssl
+
 import attrs
 import trio
 
@@ -34,6 +36,7 @@ class Instance:
     system_turn: SystemTurn
     activity: Activity
     triggers: Triggers
+    tls: ssl.SSLContext | None  # Bolt speaks TLS and nothing else, when there is one
 
     async def commit(self, transaction: Transaction, *, explicit: bool) -> None:
         """Commit with the triggers of the transaction; see `Committer.commit`.
@@ -72,27 +75,32 @@ class Instance:
 
 
 def build_instance(flags: Flags, log: Logbook) -> Instance:
-    """Recover the storage and wire the parts; blocks for as long as reading the disk takes."""
-    directory = flags.path("data_directory")
-    assert directory is not None
+    """Recover the storage and wire the parts; blocks for as long as reading the disk takes.
+
+    Raises:
+        ValueError: flags that do not go together. OSError: no certificate or key to be read.
+        CannotRecover: what is on the disk cannot be read back.
+    """
+    tls = _tls(flags)
     faults = Faults()
-    storage = Storage(
-        StorageOptions(
-            directory=directory,
-            flush_every_n_tx=flags.number("storage_wal_file_flush_every_n_tx"),
-            snapshot_retention=flags.number("storage_snapshot_retention_count"),
-            recover=flags.is_on("data_recovery_on_startup"),
-        )
-    )
+    storage = _storage(flags, faults)
+    faults.lose_power = storage.lose_power
+    directory = storage.options.directory
     address = flags.text("bolt_address")
     roles = RoleKeeper(
         RoleOptions(
             address=address,
             check_frequency_s=flags.number("replication_replica_check_frequency_sec"),
             oldest_match=flags.is_on("stand_in_false_divergence"),
+            promotion_delay_s=flags.number("stand_in_promotion_delay_ms") / 1000,
+            guards_promotion=flags.release >= (3, 9),
         ),
         storage,
-        StateFile(directory, flags.is_on("replication_restore_state_on_startup")),
+        StateFile(
+            directory,
+            flags.is_on("replication_restore_state_on_startup"),
+            lambda: faults.disk_full,
+        ),
         Dialer(faults, address, flags.path("stand_in_hosts")),
         log,
     )
@@ -106,4 +114,34 @@ def build_instance(flags: Flags, log: Logbook) -> Instance:
         system_turn=SystemTurn(),
         activity=Activity(),
         triggers=Triggers(directory, log),
+        tls=tls,
     )
+
+
+def _storage(flags: Flags, faults: Faults) -> Storage:
+    directory = flags.path("data_directory")
+    assert directory is not None
+    log_enabled = flags.is_on("storage_wal_enabled")
+    if log_enabled and flags.number("storage_snapshot_interval_sec") <= 0:
+        raise ValueError(
+            "In order to use write-ahead-logging you must enable periodic snapshots by setting the "
+            "snapshot interval to a value larger than 0!"
+        )
+    options = StorageOptions(
+        directory=directory,
+        flush_every_n_tx=flags.number("storage_wal_file_flush_every_n_tx"),
+        snapshot_retention=flags.number("storage_snapshot_retention_count"),
+        recover=flags.is_on("data_recovery_on_startup"),
+        log_enabled=log_enabled,
+    )
+    return Storage(options, lambda: faults.disk_full)
+
+
+def _tls(flags: Flags) -> ssl.SSLContext | None:
+    """TLS for Bolt when both files are given; one alone does nothing, as with Memgraph."""
+    certificate, key = flags.path("bolt_cert_file"), flags.path("bolt_key_file")
+    if certificate is None or key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context

@@ -7,10 +7,7 @@ there must leave the table, and one that does not hold must be in it.
 KNOWN_DEVIATIONS: dict[str, str] = {
     "test_an_unknown_flag_is_fatal": "accepts unknown flags and names them in its log",
     "test_only_the_transactional_storage_mode_replicates": "does not know STORAGE MODE",
-    "test_the_environment_may_set_the_bolt_port": "does not read MEMGRAPH_BOLT_PORT",
     "test_users_cannot_be_made_on_a_replica": "does not know users made by statement",
-    "test_without_the_wal_nothing_is_replicated": "replicates without the WAL, too",
-    "test_wal_needs_periodic_snapshots": "starts with a snapshot interval of 0",
 }
 
 TRANSCRIPT_DEVIATIONS: dict[str, tuple[str, ...]] = {}

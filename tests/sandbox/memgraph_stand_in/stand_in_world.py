@@ -205,7 +205,10 @@ class Stand:
             await stream.send_all(json.dumps({"do": do, **more}).encode() + b"\n")
             answer = b""
             while not answer.endswith(b"\n"):
-                answer += await stream.receive_some()
+                more_of_it = await stream.receive_some()
+                if not more_of_it:
+                    raise ConnectionResetError("the stand-in did not live to answer")
+                answer += more_of_it
         return dict(json.loads(answer))
 
     def signal(self, number: int) -> None:

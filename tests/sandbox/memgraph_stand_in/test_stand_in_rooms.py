@@ -198,15 +198,15 @@ def test_replica_side(tmp_path: Path) -> None:
     write(main, 3)
     own = replica.epoch
     first, second, third = [decode_commit(p) for p in main.commits_after(0) or ()]
-    replica.prepare(first)
+    replica.prepare(first, first.encode())
     assert replica.graph.counts() == (0, 0)
     assert replica.finalize(second.ts) is False
-    replica.prepare(first)
+    replica.prepare(first, first.encode())
     assert replica.finalize(first.ts) is True
     assert (replica.ldt, replica.history, replica.epoch) == (2, ((own, 0),), main.epoch)
     replica.apply(first, first.encode())
     replica.apply(second, second.encode())
-    replica.prepare(third)
+    replica.prepare(third, third.encode())
     replica.abort_prepared()
     assert (replica.graph.counts(), replica.ldt) == ((2, 0), 4)
     main.close()
@@ -403,6 +403,12 @@ def test_control_commands() -> None:
         "drop_replies": 1,
         "lock_busy": 2,
         "lose_finalize": 3,
+        "deaf_to": [],
+        "mute_to": [],
+        "refused_ports": [],
+        "disk_full": False,
+        "drop_crash": 0,
+        "drop_hang": 0,
     }
     assert obey(b'{"do": "heal"}', faults)["silent_peers"] == []
     assert obey(b'{"do": "unhang"}', faults)["hung"] is False

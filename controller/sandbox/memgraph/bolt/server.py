@@ -4,7 +4,7 @@ import trio
 
 from controller.sandbox.memgraph.bolt.greeting import Credentials
 from controller.sandbox.memgraph.bolt.session import Session
-from controller.sandbox.memgraph.faults import accepted
+from controller.sandbox.memgraph.faults import accepted, serve_port
 from controller.sandbox.memgraph.instance import Instance
 
 
@@ -20,12 +20,14 @@ async def serve_bolt(
         OSError: the port is taken.
     """
     flags = instance.flags
-    listeners = await trio.open_tcp_listeners(
-        flags.number("bolt_port"), host=flags.text("bolt_address")
-    )
+
+    async def open_port() -> list[trio.SocketListener]:
+        return await trio.open_tcp_listeners(
+            flags.number("bolt_port"), host=flags.text("bolt_address")
+        )
 
     async def serve(stream: trio.SocketStream) -> None:
-        link = accepted(stream, instance.faults)
+        link = accepted(stream, instance.faults, instance.tls)
         try:
             await Session(link, instance, credentials).serve()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -33,14 +35,6 @@ async def serve_bolt(
         finally:
             link.close_now()
 
-    await trio.serve_listeners(serve, listeners, task_status=_Started(task_status))
-
-
-class _Started:
-    """Hides the listeners from a caller that only wants to know when the port is open."""
-
-    def __init__(self, status: trio.TaskStatus[None]) -> None:
-        self._status = status
-
-    def started(self, value: object = None) -> None:
-        self._status.started()
+    listeners = await open_port()
+    task_status.started()
+    await serve_port("bolt", open_port, serve, instance.faults, listeners=listeners)

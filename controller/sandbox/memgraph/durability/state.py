@@ -4,10 +4,12 @@ Promise: `save` returns after the state is on the disk; `load` gives it back, re
 With `--replication-restore-state-on-startup=false` nothing is read and nothing is written.
 """
 
+import errno
 import fcntl
 import json
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -48,7 +50,10 @@ def fresh_state() -> ReplicationState:
 class StateFile:
     """`<data-directory>/replication/state.json`."""
 
-    def __init__(self, data_directory: Path, enabled: bool) -> None:
+    def __init__(
+        self, data_directory: Path, enabled: bool, is_disk_full: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._is_disk_full = is_disk_full
         self._path = data_directory / "replication" / "state.json"
         self._enabled = enabled
 
@@ -62,8 +67,15 @@ class StateFile:
         return ReplicationState(**raw, registrations=registrations)
 
     def save(self, state: ReplicationState) -> None:
+        """The state is on the disk afterwards.
+
+        Raises:
+            OSError: the disk did not take it; the caller's change must not happen.
+        """
         if not self._enabled:
             return
+        if self._is_disk_full():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, (json.dumps(attrs.asdict(state)).encode(),))
 

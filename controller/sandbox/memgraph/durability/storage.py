@@ -8,14 +8,19 @@ carries it to the disk (MEMGRAPH 3.5, "epoch is lost on a crash").
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import uuid
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
 from controller.sandbox.memgraph.durability import history as epochs
 from controller.sandbox.memgraph.durability.commits import Commit, decode_commit
+from controller.sandbox.memgraph.durability.fatal import abort, die
 from controller.sandbox.memgraph.durability.snapshots import (
     History,
     SnapshotDirectory,
@@ -25,6 +30,7 @@ from controller.sandbox.memgraph.durability.snapshots import (
     write_atomically,
 )
 from controller.sandbox.memgraph.durability.wal import Wal
+from controller.sandbox.memgraph.failures import Failure
 from controller.sandbox.memgraph.graph.changes import replay
 from controller.sandbox.memgraph.graph.store import GraphStore
 from controller.sandbox.memgraph.graph.transaction import Transaction
@@ -40,29 +46,40 @@ class StorageOptions:
     flush_every_n_tx: int
     snapshot_retention: int
     recover: bool
+    log_enabled: bool = True
+
+
+class CannotRecover(Exception):
+    """The directory holds data that cannot be read back; the real process aborts here."""
 
 
 class Storage:
     """Owned by the instance; every method is synchronous."""
 
-    def __init__(self, options: StorageOptions) -> None:
+    def __init__(
+        self, options: StorageOptions, is_disk_full: Callable[[], bool] = lambda: False
+    ) -> None:
         self.options = options
+        self._is_disk_full = is_disk_full
         self.graph = GraphStore()
         self.epoch = str(uuid.uuid4())
         self.history: History = ()
         self.ldt = 0
         self.counter = 0
-        self.prepared: tuple[Commit, Transaction] | None = None
+        self.prepared: tuple[Commit, Transaction, bytes] | None = None
         self._tail: deque[tuple[int, int, bytes]] = deque()
         self._tail_bytes = 0
         self._snapshotted: tuple[int, str, History] | None = None
         if not options.recover:
             self._set_aside()
-        self._wal = Wal(options.directory / "wal", options.flush_every_n_tx)
+        self._wal = Wal(options.directory / "wal", options.flush_every_n_tx, is_disk_full)
         self.snapshots = SnapshotDirectory(
             options.directory / "snapshots", options.snapshot_retention
         )
-        self._recover()
+        try:
+            self._recover()
+        except (ValueError, LookupError, TypeError, Failure) as problem:
+            raise CannotRecover(str(problem)) from problem
         self.counter += 1  # restoring triggers takes a timestamp (MEMGRAPH 8)
         self.uuid = self._read_uuid()
 
@@ -82,7 +99,8 @@ class Storage:
 
     def install(self, transaction: Transaction, commit: Commit, payload: bytes) -> None:
         """Log a commit, then make it visible."""
-        self._wal.append(payload)
+        if self.options.log_enabled:
+            self._wal.append(payload)
         self.graph.install(transaction, commit.ts)
         self.ldt = commit.ts
         self._remember(commit, payload)
@@ -93,10 +111,10 @@ class Storage:
     def apply(self, commit: Commit, payload: bytes) -> None:
         """Apply a main's commit at once; one that is already here is skipped."""
         if commit.ts > self.ldt:
-            self.prepare(commit)
-            self.finalize(commit.ts, payload)
+            self.prepare(commit, payload)
+            self.finalize(commit.ts)
 
-    def prepare(self, commit: Commit) -> None:
+    def prepare(self, commit: Commit, payload: bytes) -> None:
         """Hold a main's commit open until `finalize` or `abort_prepared`."""
         self.abort_prepared()
         if commit.epoch != self.epoch:
@@ -105,15 +123,15 @@ class Storage:
         transaction = self.begin()
         self.counter += 1
         replay(transaction, commit.changes)
-        self.prepared = (commit, transaction)
+        self.prepared = (commit, transaction, payload)
 
-    def finalize(self, ts: int, payload: bytes | None = None) -> bool:
+    def finalize(self, ts: int) -> bool:
         """Commit what was prepared under `ts`; False when there is no such thing."""
         if self.prepared is None or self.prepared[0].ts != ts:
             return False
-        commit, transaction = self.prepared
+        commit, transaction, payload = self.prepared
         self.prepared = None
-        self.install(transaction, commit, payload or commit.encode())
+        self.install(transaction, commit, payload)
         return True
 
     def abort_prepared(self) -> None:
@@ -159,8 +177,13 @@ class Storage:
         return snapshot_bytes(SnapshotHead(self.ldt, self.epoch, self.history), self.graph)
 
     def create_snapshot(self) -> Path:
-        """Write a storage snapshot, forced even if nothing is new."""
-        path = self.snapshots.write(self.snapshot_data(), self.ldt)
+        """Write a storage snapshot, forced even if nothing is new; a full disk ends the process."""
+        try:
+            if self._is_disk_full():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            path = self.snapshots.write(self.snapshot_data(), self.ldt)
+        except OSError as problem:
+            abort(f"while trying to write a snapshot an error occurred: {problem}")
         self._wal.rotate(keep=self.options.snapshot_retention)
         self._snapshotted = (self.ldt, self.epoch, self.history)
         return path
@@ -176,6 +199,11 @@ class Storage:
             self.uuid = storage_uuid
             self._write_uuid()
 
+    def lose_power(self, torn: bool) -> None:
+        """A power cut: what was not flushed is lost, and the process with it."""
+        self._wal.lose_unflushed(torn=torn)
+        die(signal.SIGKILL)
+
     def close(self) -> None:
         self._wal.close()
 
@@ -183,6 +211,10 @@ class Storage:
 
     def _recover(self) -> None:
         loaded = self._load_newest_snapshot()
+        if not loaded and self._wal.first_number():
+            raise ValueError(
+                "There are missing prefix WAL files and data can't be recovered without them!"
+            )
         for payload in self._wal.read():
             commit = decode_commit(payload)
             if commit.ts <= self.ldt:
@@ -212,6 +244,11 @@ class Storage:
             self.graph = fresh
             self.ldt, self.epoch, self.history = head.ldt, head.epoch, head.history
             return True
+        if self.snapshots.paths():
+            raise ValueError(
+                "The database is configured to recover on startup, but couldn't recover using any "
+                "of the specified snapshots! Please inspect them and restart the database."
+            )
         return False
 
     def _remember(self, commit: Commit, payload: bytes) -> None:

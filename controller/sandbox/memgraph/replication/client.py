@@ -72,6 +72,11 @@ class ReplicaClient:
         )
 
     @property
+    def has_work(self) -> bool:
+        """Whether a check, a recovery or a commit for this replica is queued or under way."""
+        return self.status in (Status.INVALID, Status.RECOVERY, Status.REPLICATING)
+
+    @property
     def mode(self) -> str:
         return self.registration.mode
 

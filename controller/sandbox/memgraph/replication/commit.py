@@ -33,6 +33,11 @@ class Committer:
         self._release = release
         self._engine_lock = trio.Lock()
 
+    @property
+    def _clients(self) -> Sequence[ReplicaClient]:
+        """Whom commits go to: nobody without a log, silently (MEMGRAPH 3.6, hole d)."""
+        return self._roles.clients if self._storage.options.log_enabled else ()
+
     async def begin(self) -> Transaction:
         """A transaction over what is committed now; waits for a commit in progress."""
         if self._engine_lock.locked():
@@ -66,7 +71,7 @@ class Committer:
         schema.check(transaction)
         commit = self._storage.next_commit(transaction)
         payload = commit.encode()
-        strict = [c for c in self._roles.clients if c.mode == "strict_sync"]
+        strict = [c for c in self._clients if c.mode == "strict_sync"]
         if strict:
             shortfalls = await self._two_phases(transaction, commit, payload, strict)
         else:
@@ -79,7 +84,7 @@ class Committer:
     async def _one_phase(
         self, transaction: Transaction, commit: Commit, payload: bytes
     ) -> list[Shortfall]:
-        sync = [c for c in self._roles.clients if c.mode == "sync"]
+        sync = [c for c in self._clients if c.mode == "sync"]
         shortfalls = await self._ship_all("apply", payload, sync)
         self._storage.install(transaction, commit, payload)
         failed = {shortfall.client for shortfall in shortfalls}
@@ -111,7 +116,7 @@ class Committer:
     def _skip_sync(self) -> list[Shortfall]:
         """SYNC beside STRICT_SYNC is skipped, and so every other write aborts (MEMGRAPH 2.3)."""
         shortfalls = []
-        for client in self._roles.clients:
+        for client in self._clients:
             if client.mode != "sync":
                 continue
             if client.status == "ready":
@@ -144,7 +149,7 @@ class Committer:
         await _all(finalize, clients)
 
     def _feed_async(self, commit: Commit, payload: bytes) -> None:
-        for client in self._roles.clients:
+        for client in self._clients:
             if client.mode == "async":
                 client.enqueue(commit, payload)
 

@@ -8,6 +8,7 @@ restart brings that row to life (MEMGRAPH 1.6).
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ import attrs
 import trio
 
 from controller.sandbox.memgraph import failures
+from controller.sandbox.memgraph.durability.fatal import die
 from controller.sandbox.memgraph.durability.state import (
     Registration,
     ReplicationState,
@@ -40,11 +42,18 @@ class CannotRecoverReplica(Exception):
 
 @attrs.frozen
 class RoleOptions:
-    """The flags that concern the roles."""
+    """The flags that concern the roles.
+
+    Attributes:
+        promotion_delay_s: what a promotion takes when no main is connected (MEMGRAPH L14).
+        guards_promotion: a replica inside a replicated commit refuses it (3.9 and later).
+    """
 
     address: str
     check_frequency_s: int
     oldest_match: bool
+    promotion_delay_s: float = 0.0
+    guards_promotion: bool = False
 
 
 class RoleKeeper:
@@ -106,30 +115,38 @@ class RoleKeeper:
         """REPLICA becomes MAIN with a new epoch and nobody registered.
 
         Raises:
-            ClientFailure: already MAIN, or the lock is busy.
+            ClientFailure: already MAIN, the lock is busy, or the disk does not take it.
         """
         if self.is_main or self._is_lock_busy():
             raise ClientFailure(failures.PROMOTE_REFUSED)
         with self.lock.exclusive():
+            has_main = self._server is not None and self._server.has_main
+            self._change(
+                ReplicationState("main", str(uuid.uuid4()), None), failures.PROMOTE_REFUSED
+            )
             if self._server is not None:
                 await self._server.close()
                 self._server = None
+            if not has_main:
+                await trio.sleep(self._options.promotion_delay_s)
             self._storage.end_epoch()
-            self._save(ReplicationState("main", str(uuid.uuid4()), None))
 
     async def demote(self, port: int) -> None:
         """MAIN becomes REPLICA; every registration is gone.
 
         Raises:
-            ClientFailure: already REPLICA, the lock is busy, or the port is taken; in the last
-                case the role *is* replica afterwards, without a server (MEMGRAPH 1.5, trap).
+            ClientFailure: already REPLICA, the lock is busy, the disk does not take it, or the port
+                is taken; in the last case the role *is* replica afterwards, without a server
+                (MEMGRAPH 1.5, trap).
         """
         if not self.is_main or self._is_lock_busy():
             raise ClientFailure(failures.DEMOTE_REFUSED)
         with self.lock.exclusive():
+            self._change(
+                ReplicationState("replica", str(uuid.uuid4()), port), failures.DEMOTE_REFUSED
+            )
             for client in self.clients:
                 self._detach(client)
-            self._save(ReplicationState("replica", str(uuid.uuid4()), port))
             try:
                 await self._open_server()
             except OSError as problem:
@@ -155,7 +172,10 @@ class RoleKeeper:
             raise _register_failure(name, 2)
         registration = Registration(name, host, port, mode, self._options.check_frequency_s)
         with self.lock.exclusive():
-            self._save(attrs.evolve(self.state, registrations=(*rows, registration)))
+            self._change(
+                attrs.evolve(self.state, registrations=(*rows, registration)),
+                _register_failure(name, 4).message,
+            )
             await self._greet(registration)
 
     async def _greet(self, registration: Registration) -> None:
@@ -188,10 +208,23 @@ class RoleKeeper:
         rows = tuple(row for row in self.state.registrations if row.name != name)
         if len(rows) == len(self.state.registrations):
             raise ClientFailure(f"Failed to unregister the replica {name}.")
-        self._save(attrs.evolve(self.state, registrations=rows))
         client = self.client(name)
+        if client is not None and client.has_work:
+            await self._maybe_break()
+        self._change(
+            attrs.evolve(self.state, registrations=rows),
+            f"Failed to unregister the replica {name}.",
+        )
         if client is not None:
             self._detach(client)
+
+    async def _maybe_break(self) -> None:
+        """What a DROP may do to the process while the replica's task is queued (MEMGRAPH L8)."""
+        if self._faults.take("drop_crash"):
+            die(signal.SIGSEGV)
+        if self._faults.take("drop_hang"):
+            with self.lock.exclusive():
+                await trio.sleep_forever()
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -221,7 +254,12 @@ class RoleKeeper:
         assert self.state.port is not None
         assert self._nursery is not None
         server = ReplicaServer(
-            self._storage, self._faults, self._log, self.state.main_uuid, self._swapped
+            self._storage,
+            self._faults,
+            self._log,
+            self.state.main_uuid,
+            self._swapped,
+            self.lock if self._options.guards_promotion else None,
         )
         await server.open(self._options.address, self.state.port)
         self._server = server
@@ -229,6 +267,18 @@ class RoleKeeper:
 
     def _swapped(self, main_uuid: str) -> None:
         self._save(attrs.evolve(self.state, main_uuid=main_uuid))
+
+    def _change(self, state: ReplicationState, refusal: str) -> None:
+        """Be in `state`, on the disk first.
+
+        Raises:
+            ClientFailure: with `refusal`, the disk did not take it; nothing has changed.
+        """
+        try:
+            self._save(state)
+        except OSError as problem:
+            self._log.error(f"the replication state was not persisted: {problem}")
+            raise ClientFailure(refusal) from problem
 
     def _save(self, state: ReplicationState) -> None:
         self._file.save(state)

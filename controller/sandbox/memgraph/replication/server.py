@@ -6,6 +6,7 @@ a promotion falls between two messages, never inside one.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import trio
@@ -14,8 +15,9 @@ from controller.sandbox.memgraph.durability.commits import Commit, decode_commit
 from controller.sandbox.memgraph.durability.history import reported_epoch
 from controller.sandbox.memgraph.durability.storage import Storage
 from controller.sandbox.memgraph.failures import Failure
-from controller.sandbox.memgraph.faults import Faults, accepted
+from controller.sandbox.memgraph.faults import Faults, accepted, serve_port
 from controller.sandbox.memgraph.logbook import Logbook
+from controller.sandbox.memgraph.replication.locks import RoleLock
 from controller.sandbox.memgraph.replication.wire import Channel, WireBroken
 
 Head = dict[str, Any]
@@ -31,13 +33,17 @@ class ReplicaServer:
         log: Logbook,
         main_uuid: str,
         on_swap: Callable[[str], None],
+        lock: RoleLock | None = None,
     ) -> None:
         self.main_uuid = main_uuid
+        self._lock = lock  # held while data arrives, by the releases that do so
+        self._connections = 0
         self._storage = storage
         self._faults = faults
         self._log = log
         self._on_swap = on_swap
         self._listeners: list[trio.SocketListener] = []
+        self._address, self._port = "", 0
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
 
@@ -47,13 +53,29 @@ class ReplicaServer:
         Raises:
             OSError: it is taken.
         """
+        self._address, self._port = address, port
         self._listeners = await trio.open_tcp_listeners(port, host=address)
+
+    @property
+    def has_main(self) -> bool:
+        """Whether anybody is connected."""
+        return self._connections > 0
 
     async def run(self) -> None:
         """Serve until `close`."""
+
+        async def open_again() -> list[trio.SocketListener]:
+            return await trio.open_tcp_listeners(self._port, host=self._address)
+
         try:
             with self._scope:
-                await trio.serve_listeners(self._serve, self._listeners)
+                await serve_port(
+                    "replication",
+                    open_again,
+                    self._serve,
+                    self._faults,
+                    listeners=self._listeners,
+                )
         finally:
             self._ended.set()
 
@@ -66,15 +88,23 @@ class ReplicaServer:
     async def _serve(self, stream: trio.SocketStream) -> None:
         link = accepted(stream, self._faults)
         channel = Channel(link)
+        self._connections += 1
         try:
             while (frame := await channel.receive()) is not None:
-                if self._faults.slow_s:
-                    await trio.sleep(self._faults.slow_s)
-                await channel.send(self._answer(*frame))
+                await channel.send(await self._answer_slowly(*frame))
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, WireBroken) as problem:
             self._log.info(f"replication connection from {link.peer} ended: {problem}")
         finally:
+            self._connections -= 1
             link.close_now()
+
+    async def _answer_slowly(self, head: Head, body: bytes) -> Head:
+        if not self._faults.slow_s:
+            return self._answer(head, body)
+        guards = self._lock is not None and head.get("op") in _GUARDED
+        with self._lock.shared() if guards and self._lock else nullcontext():
+            await trio.sleep(self._faults.slow_s)
+            return self._answer(head, body)
 
     def _answer(self, head: Head, body: bytes) -> Head:
         operation = head.get("op")
@@ -111,7 +141,7 @@ class ReplicaServer:
             return {"ok": True}  # Memgraph skips silently what it believes to have
         if not self._follows(commit):
             return {"ok": False}
-        self._storage.prepare(commit)
+        self._storage.prepare(commit, body)
         return {"ok": True}
 
     def _apply(self, head: Head, body: bytes) -> Head:
@@ -148,6 +178,7 @@ class ReplicaServer:
         return {"ok": True, "ldt": self._storage.ldt}
 
 
+_GUARDED = frozenset({"prepare", "apply", "finalize", "wal", "snapshot"})
 _DATA: dict[Any, Callable[[ReplicaServer, Head, bytes], Head]] = {
     "heartbeat": ReplicaServer._heartbeat,
     "prepare": ReplicaServer._prepare,
