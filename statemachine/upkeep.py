@@ -64,15 +64,23 @@ def _why_retire(cluster: Cluster, view: View, r: Registration, was_refused: bool
         return f"{r.instance} moved from {r.address} to {address}"
     if r.mode is not f.wanted_mode(cluster, view, r.instance):
         return f"{r.instance} is registered as {r.mode.value}"
-    uuid = view.storage_uuid(r.instance)
-    foreign = bool(uuid) and uuid != cluster.storage_uuid and view.is_answering(r.instance)
     main = serving_main(cluster, view)
     row = view.instance(main).row(r.name) if main is not None else None
-    if not foreign or row is None or main is None:
+    if row is None or main is None:
+        return ""
+    settled = view.instance(main).unready_for_s(r.name, view.now_s) >= view.policy.row_settle_s
+    if row.status is RowStatus.ABSENT and settled and view.registering_since_s is None:
+        return f"{r.name} replicates nothing: its REGISTER failed, and nobody heard why"
+    return _why_foreign(cluster, view, r, settled)
+
+
+def _why_foreign(cluster: Cluster, view: View, r: Registration, settled: bool) -> str:
+    uuid = view.storage_uuid(r.instance)
+    foreign = bool(uuid) and uuid != cluster.storage_uuid and view.is_answering(r.instance)
+    if not foreign:
         return ""
     if not f.is_empty(view, r.instance):
         return f"{r.instance} carries the foreign storage {uuid}"
-    settled = view.instance(main).unready_for_s(r.name, view.now_s) >= view.policy.row_settle_s
     return f"{r.instance} lost its data: registered anew, it takes ours" if settled else ""
 
 
