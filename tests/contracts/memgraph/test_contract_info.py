@@ -204,7 +204,8 @@ async def test_a_snapshot_tells_the_timestamp_of_the_data(world: World) -> None:
     main, replica = await world.pair("SYNC")
     await main.write(3)
     ts = (await main.replica("r"))["ts"]
-    for server in (main, replica):
+    asked = (main, replica) if await main.release() >= (3, 8) else (main,)
+    for server in asked:
         path = str((await server.ask("CREATE SNAPSHOT")).value)
         assert path.endswith(f"_timestamp_{ts}")
         (row,) = (await server.ask("SHOW SNAPSHOTS")).rows
