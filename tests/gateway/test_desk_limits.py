@@ -291,9 +291,9 @@ def test_a_trial_whose_client_leaves_is_free_again() -> None:
     with world() as w:
         silent = w.silent_server()
         w.route(1, silent.upstream())
-        target = w.desk._targets.choose(w.clock.now_s)
+        target = w.desk.hall.targets.choose(w.clock.now_s)
         assert target is not None
-        w.desk._targets.failed(target, w.clock.now_s)
+        w.desk.hall.targets.failed(target, w.clock.now_s)
         first = w.client()
         w.until(lambda: w.desk.counters().held == 1)
         w.pass_time(RETRY_S)

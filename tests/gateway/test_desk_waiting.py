@@ -295,9 +295,9 @@ def test_who_comes_later_does_not_overtake() -> None:
     with world() as w:
         silent = w.silent_server()
         w.route(1, silent.upstream())
-        target = w.desk._targets.choose(w.clock.now_s)
+        target = w.desk.hall.targets.choose(w.clock.now_s)
         assert target is not None
-        w.desk._targets.failed(target, w.clock.now_s)
+        w.desk.hall.targets.failed(target, w.clock.now_s)
         w.client()
         w.until(lambda: w.desk.counters().held == 1)
         w.clock.now_s += 1
@@ -305,4 +305,4 @@ def test_who_comes_later_does_not_overtake() -> None:
         w.until(lambda: w.desk.counters().accepted == 2)
         assert w.desk.counters().held == 2
         w.desk.tick()
-        assert list(w.desk._held) == [1]
+        assert list(w.desk.hall.held) == [1]
