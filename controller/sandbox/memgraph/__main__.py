@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator
 
 import trio
 
-from controller.sandbox.memgraph.bolt.greeting import Credentials
 from controller.sandbox.memgraph.bolt.server import serve_bolt
 from controller.sandbox.memgraph.control import serve_control
 from controller.sandbox.memgraph.durability.fatal import abort
@@ -92,7 +91,7 @@ async def _serve(instance: Instance) -> None:
                 await run_init_file(instance)
                 nursery.start_soon(instance.snapshot_forever)
                 nursery.start_soon(instance.triggers.run_after_commits, instance.committer)
-                await nursery.start(serve_bolt, instance, _credentials())
+                await nursery.start(serve_bolt, instance)
                 instance.log.info(f"Bolt is open on port {flags.text('bolt_port')}")
             if flags.is_on("storage_snapshot_on_exit"):
                 instance.storage.maybe_create_snapshot()
@@ -104,11 +103,6 @@ async def _stop_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) 
     async for _ in signals:
         scope.cancel()
         return
-
-
-def _credentials() -> Credentials:
-    user = os.environ.get("MEMGRAPH_USER")
-    return Credentials(user or None, os.environ.get("MEMGRAPH_PASSWORD", ""))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from controller.sandbox.memgraph.notices import (
 )
 from controller.sandbox.memgraph.prepared import Answer, Prepared, plain
 from controller.sandbox.memgraph.statements import (
+    STORAGE_MODES,
     CreateSnapshot,
     CreateTrigger,
     Drop,
@@ -28,9 +29,12 @@ from controller.sandbox.memgraph.statements import (
     Register,
     Schema,
     SetRole,
+    SetStorageMode,
     Show,
     Statement,
+    UserStatement,
 )
+from controller.sandbox.memgraph.users import FORBIDDEN_ON_REPLICA
 
 BOLT_PORT_USUAL = 7687
 
@@ -39,6 +43,7 @@ _SHOWN_IN_WORDS = {
     "CONFIG": "Configuration information query",
     "TRANSACTIONS": "Querying transaction status",
     "TRIGGERS": "Managing triggers",
+    "USERS": "Managing users",
     "SNAPSHOTS": "Snapshots listing",
 }
 
@@ -49,6 +54,10 @@ def refusal_in_transaction(statement: Statement, release: tuple[int, int]) -> Fa
         what = "Index manipulation" if statement.kind == "index" else "Constraint manipulation"
     elif isinstance(statement, (CreateTrigger, DropTrigger)):
         what = "Managing triggers"
+    elif isinstance(statement, UserStatement):
+        what = "Managing users"
+    elif isinstance(statement, SetStorageMode):
+        what = "Modifying storage modes"
     elif isinstance(statement, CreateSnapshot):
         what = "Creating snapshots"
     elif isinstance(statement, Show) and not statement.what.startswith("REPLICA"):
@@ -76,6 +85,10 @@ class Administration:
             return await self._schema(statement, work)
         if isinstance(statement, (CreateTrigger, DropTrigger)):
             return self._trigger(statement)
+        if isinstance(statement, UserStatement):
+            return self._user(statement)
+        if isinstance(statement, SetStorageMode):
+            return self._storage_mode(statement)
         if isinstance(statement, CreateSnapshot):
             return plain(["path"], self._create_snapshot)
         assert isinstance(statement, Show)
@@ -141,7 +154,27 @@ class Administration:
 
         return plain([], run)
 
+    def _user(self, statement: UserStatement) -> Prepared:
+        if not self._instance.roles.is_main:
+            raise ClientFailure(FORBIDDEN_ON_REPLICA)
+
+        async def run() -> Answer:
+            self._instance.users.change(statement)
+            return Answer([], {"type": "rw"})
+
+        return plain([], run)
+
+    def _storage_mode(self, statement: SetStorageMode) -> Prepared:
+        async def run() -> Answer:
+            self._instance.storage.mode = statement.mode
+            told = notice("StorageModeChanged", f"Storage mode set to {statement.mode}.")
+            return Answer([], {"type": "rw", "notifications": [told]})
+
+        return plain([], run)
+
     async def _system(self, statement: SetRole | Register | Drop) -> Prepared:
+        if self._instance.storage.mode != STORAGE_MODES[0]:
+            raise ClientFailure(f"Replication query requires {STORAGE_MODES[0]} mode.")
         turn = self._instance.system_turn
         owner = object()
         if not await turn.take(owner):

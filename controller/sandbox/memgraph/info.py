@@ -67,7 +67,7 @@ def storage_info(instance: Instance) -> Rows:
         ["global_isolation_level", "SNAPSHOT_ISOLATION"],
         ["session_isolation_level", ""],
         ["next_session_isolation_level", ""],
-        ["global_storage_mode", "IN_MEMORY_TRANSACTIONAL"],
+        ["global_storage_mode", instance.storage.mode],
     ]
 
 
@@ -84,7 +84,7 @@ def _old_storage_info(instance: Instance, resident: str) -> Rows:
         ["global_isolation_level", "SNAPSHOT_ISOLATION"],
         ["session_isolation_level", ""],
         ["next_session_isolation_level", ""],
-        ["storage_mode", "IN_MEMORY_TRANSACTIONAL"],
+        ["storage_mode", instance.storage.mode],
     ]
 
 
@@ -92,7 +92,7 @@ def _counts(instance: Instance, *, state: bool) -> Rows:
     nodes, relationships = instance.storage.graph.counts()
     rows: Rows = [["name", DATABASE], ["database_uuid", instance.storage.uuid]]
     if state:
-        rows += [["state", "HOT"], ["storage_mode", "IN_MEMORY_TRANSACTIONAL"]]
+        rows += [["state", "HOT"], ["storage_mode", instance.storage.mode]]
     average = 2 * relationships / nodes if nodes else 0.0
     return [
         *rows,
@@ -160,6 +160,10 @@ def constraints(instance: Instance) -> Rows:
     ]
 
 
+def users(instance: Instance) -> Rows:
+    return [[name] for name in instance.users.names()]
+
+
 def transactions(instance: Instance) -> Rows:
     return instance.activity.rows()
 
@@ -217,6 +221,7 @@ ANSWERS: dict[str, tuple[list[str], Callable[[Instance], Rows]]] = {
         ["trigger name", "statement", "privilege context", "event type", "phase", "owner"],
         triggers,
     ),
+    "USERS": (["user"], users),
     "TRANSACTIONS": (
         [
             *("username", "transaction_id", "query", "status"),

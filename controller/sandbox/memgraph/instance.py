@@ -4,6 +4,7 @@ Promise: the parts are built in the order of a real start: directory, storage, r
 and only then Bolt.
 """
 
+import os
 import ssl
 
 import attrs
@@ -21,6 +22,7 @@ from controller.sandbox.memgraph.replication.commit import Committer
 from controller.sandbox.memgraph.replication.locks import SystemTurn
 from controller.sandbox.memgraph.replication.roles import RoleKeeper, RoleOptions
 from controller.sandbox.memgraph.triggers import Triggers
+from controller.sandbox.memgraph.users import Users, user_of_environment
 
 
 @attrs.frozen(eq=False)
@@ -36,6 +38,7 @@ class Instance:
     system_turn: SystemTurn
     activity: Activity
     triggers: Triggers
+    users: Users
     tls: ssl.SSLContext | None  # Bolt speaks TLS and nothing else, when there is one
 
     async def commit(self, transaction: Transaction, *, explicit: bool) -> None:
@@ -114,6 +117,7 @@ def build_instance(flags: Flags, log: Logbook) -> Instance:
         system_turn=SystemTurn(),
         activity=Activity(),
         triggers=Triggers(directory, log),
+        users=Users(directory, user_of_environment(os.environ)),
         tls=tls,
     )
 

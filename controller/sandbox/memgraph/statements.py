@@ -14,6 +14,7 @@ from controller.sandbox.memgraph.failures import ClientFailure, TransientFailure
 
 DEFAULT_REPLICATION_PORT = 10000
 PORT_MAX = 65535
+STORAGE_MODES = ("IN_MEMORY_TRANSACTIONAL", "IN_MEMORY_ANALYTICAL")
 
 
 @attrs.frozen
@@ -79,6 +80,26 @@ class DropTrigger:
 
 
 @attrs.frozen
+class UserStatement:
+    """CREATE USER, DROP USER, SET PASSWORD.
+
+    Attributes:
+        verb: CREATE, DROP or SET.
+        lenient: IF NOT EXISTS.
+    """
+
+    verb: str
+    name: str
+    password: str | None = None
+    lenient: bool = False
+
+
+@attrs.frozen
+class SetStorageMode:
+    mode: str
+
+
+@attrs.frozen
 class Explain:
     query: Query
 
@@ -99,6 +120,8 @@ Statement = (
     | Schema
     | CreateTrigger
     | DropTrigger
+    | UserStatement
+    | SetStorageMode
     | Explain
     | Control
 )
@@ -116,6 +139,7 @@ _SHOWS = (
     "INDEX INFO",
     "CONSTRAINT INFO",
     "TRIGGERS",
+    "USERS",
     "TRANSACTIONS",
     "LICENSE INFO",
     "BUILD INFO",
@@ -150,6 +174,18 @@ def parse_statement(text: str) -> Statement | None:
         return _schema(cursor)
     if word in ("CREATE", "DROP") and cursor.ahead(1).word == "TRIGGER":
         return _trigger(cursor)
+    if word in ("CREATE", "DROP") and cursor.ahead(1).word == "USER":
+        return _user(cursor)
+    if cursor.take_words("SET", "PASSWORD", "FOR"):
+        name = cursor.expect_name()
+        cursor.expect_word("TO")
+        return UserStatement("SET", name, _password(cursor))
+    if cursor.take_words("STORAGE", "MODE"):
+        mode = cursor.next().word
+        if mode not in STORAGE_MODES:
+            raise failures.unknown_to_stand_in(f"the storage mode {mode}")
+        cursor.expect_end()
+        return SetStorageMode(mode)
     if cursor.take_words("EXPLAIN"):
         return Explain(parse(text[cursor.token.start :]))
     return None
@@ -303,3 +339,25 @@ def _event(cursor: Cursor) -> str:
     if word not in ("CREATE", "DELETE", "UPDATE") or (what and word == "UPDATE"):
         raise failures.unknown_to_stand_in(f"the trigger event '{what}{word}'")
     return what + word
+
+
+def _user(cursor: Cursor) -> UserStatement:
+    verb = cursor.next().word
+    cursor.expect_word("USER")
+    lenient = verb == "CREATE" and cursor.take_words("IF", "NOT", "EXISTS")
+    name = cursor.expect_name()
+    if verb == "CREATE" and cursor.take_words("IDENTIFIED", "BY"):
+        return UserStatement(verb, name, _password(cursor), lenient)
+    cursor.expect_end()
+    return UserStatement(verb, name, None, lenient)
+
+
+def _password(cursor: Cursor) -> str | None:
+    if cursor.take_words("NULL"):
+        cursor.expect_end()
+        return None
+    if cursor.token.kind != "string":
+        raise cursor.unexpected("a literal")
+    text = cursor.next().text
+    cursor.expect_end()
+    return text

@@ -13,10 +13,8 @@ import trio
 import trio.testing
 
 from controller.sandbox.memgraph.bolt.framing import MAGIC, MessageReader, Version, chunked
-from controller.sandbox.memgraph.bolt.greeting import Credentials
 from controller.sandbox.memgraph.bolt.packstream import Structure, pack, unpack
 from controller.sandbox.memgraph.bolt.session import Session
-from controller.sandbox.memgraph.faults import Link
 from controller.sandbox.memgraph.flags import parse_flags
 from controller.sandbox.memgraph.instance import Instance, build_instance
 from controller.sandbox.memgraph.logbook import Logbook
@@ -126,6 +124,21 @@ class Wire:
         return told["code"], told["message"]
 
 
+class FarEnd:
+    """The server's end: what `Session` needs of a connection."""
+
+    peer = "memory"
+
+    def __init__(self, stream: trio.StapledStream[Any, Any]) -> None:
+        self._stream = stream
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        return bytes(await self._stream.receive_some(max_bytes))
+
+    async def send_all(self, data: bytes) -> None:
+        await self._stream.send_all(data)
+
+
 @asynccontextmanager
 async def instance_at(directory: Path, *flags: str) -> AsyncIterator[Instance]:
     """An instance over this directory, as it is between its start and its end."""
@@ -143,16 +156,14 @@ async def instance_at(directory: Path, *flags: str) -> AsyncIterator[Instance]:
 
 @asynccontextmanager
 async def wire_to(
-    instance: Instance, version: Version = (5, 2), *, user: str | None = None, greet: bool = True
+    instance: Instance, version: Version = (5, 2), *, greet: bool = True
 ) -> AsyncIterator[Wire]:
     """A conversation with the instance, greeted unless told otherwise."""
     near, far = trio.testing.memory_stream_pair()
-    link = Link(far, "memory", instance.faults)  # type: ignore[arg-type]
-    credentials = Credentials(user, "secret")
 
     async def serve() -> None:
         with suppress(trio.BrokenResourceError):  # the client closed first
-            await Session(link, instance, credentials).serve()
+            await Session(FarEnd(far), instance).serve()
         await far.aclose()
 
     with trio.fail_after(DEADLINE_S):

@@ -30,6 +30,7 @@ from bolt_in_memory import (
 )
 
 from controller.sandbox.memgraph.instance import Instance
+from controller.sandbox.memgraph.users import user_of_environment
 
 VERSIONS = [(1, 0), (4, 0), (4, 1), (4, 3), (4, 4), (5, 2)]
 MODERN = VERSIONS[1:]
@@ -166,12 +167,13 @@ async def test_databases_by_name(instance: Instance, version: tuple[int, int]) -
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_users(instance: Instance, version: tuple[int, int]) -> None:
-    """MEMGRAPH 5: with a user only its password is let in, and a refusal ends the conversation;
-    without one any `none` or `basic` greeting is, but an unknown scheme is a protocol error."""
+    """MEMGRAPH 5: with a user only its password is let in, and a refusal ends the conversation."""
     right = {"scheme": "basic", "principal": "u", "credentials": "secret"}
     wrong: list[dict[str, Any]] = [{**right, "credentials": "other"}, {"scheme": "none"}]
+    async with wire_to(instance, version) as wire:
+        await wire.run("CREATE USER u IDENTIFIED BY 'secret'")
     for auth in (right, *wrong):
-        async with wire_to(instance, version, user="u", greet=False) as wire:
+        async with wire_to(instance, version, greet=False) as wire:
             await wire.propose(version)
             tag, told = await wire.greet(auth=auth)
             if auth is right:
@@ -183,14 +185,81 @@ async def test_users(instance: Instance, version: tuple[int, int]) -> None:
                 "message": "Authentication failure",
             }
             assert await wire.receive() is None
-    for auth, tag in (
-        (right, SUCCESS),
-        ({"scheme": "kerberos"}, FAILURE),
-        ({"scheme": "basic"}, SUCCESS),
-    ):
+
+
+GREETINGS: list[tuple[dict[str, Any], int]] = [
+    ({"scheme": "none"}, SUCCESS),
+    ({"principal": "whoever"}, SUCCESS),
+    ({"scheme": "basic"}, SUCCESS),
+    ({"scheme": "basic", "principal": "u", "credentials": "p"}, SUCCESS),
+    ({"scheme": "basic", "principal": 5}, FAILURE),
+    ({"scheme": "kerberos"}, FAILURE),
+]
+
+
+@pytest.mark.parametrize(("auth", "tag"), GREETINGS)
+async def test_greetings_without_users(instance: Instance, auth: dict[str, Any], tag: int) -> None:
+    """MEMGRAPH 5, transcript 12: without users anything is accepted, as far as it is Bolt."""
+    for version in VERSIONS:
         async with wire_to(instance, version, greet=False) as wire:
             await wire.propose(version)
             assert (await wire.greet(auth=auth))[0] == tag
+
+
+async def test_users_by_statement(tmp_path: Path) -> None:
+    """Users are made, changed, shown and dropped by statement, and are there after a restart;
+    whoever is connected stays. Passwords are not on the disk."""
+    async with instance_at(tmp_path) as instance, wire_to(instance) as wire:
+        await wire.run("CREATE USER u IDENTIFIED BY 'first one'")
+        await wire.run("CREATE USER IF NOT EXISTS u")
+        assert (await wire.refusal("CREATE USER u"))[1] == "User 'u' already exists."
+        assert (await wire.refusal("DROP USER v"))[1] == "User 'v' doesn't exist."
+        await wire.run("SET PASSWORD FOR u TO 'second one'")
+        await wire.run("CREATE USER open")
+    assert "one" not in (tmp_path / "auth.json").read_text()
+    async with instance_at(tmp_path) as instance:
+        for user, password, tag in (
+            ("u", "second one", SUCCESS),
+            ("u", "first one", FAILURE),
+            ("open", "anything", SUCCESS),
+            ("nobody", "", FAILURE),
+        ):
+            async with wire_to(instance, greet=False) as wire:
+                await wire.propose((5, 2))
+                auth = {"scheme": "basic", "principal": user, "credentials": password}
+                assert (await wire.greet(auth=auth))[0] == tag
+                if tag == SUCCESS:
+                    assert await wire.run("SHOW USERS") == [["u"], ["open"]]
+                    assert (await wire.run("SHOW TRANSACTIONS"))[0][0] == user
+
+
+def test_the_first_user_comes_from_the_environment(tmp_path: Path) -> None:
+    """MEMGRAPH 5: MEMGRAPH_USER and MEMGRAPH_PASSWORD, or the file of MEMGRAPH_PASSFILE."""
+    file = tmp_path / "pass"
+    file.write_text("u:p:q\n")
+    assert user_of_environment({"MEMGRAPH_USER": "u", "MEMGRAPH_PASSWORD": "p"}) == ("u", "p")
+    assert user_of_environment({"MEMGRAPH_PASSFILE": str(file)}) == ("u", "p:q")
+    assert user_of_environment({}) is None
+    for path in (tmp_path / "none", tmp_path / "bad"):
+        (tmp_path / "bad").write_text("nothing")
+        with pytest.raises(ValueError, match="MEMGRAPH_PASSFILE"):
+            user_of_environment({"MEMGRAPH_PASSFILE": str(path)})
+
+
+async def test_storage_modes(instance: Instance) -> None:
+    """MEMGRAPH 1.1, 3.6d: in analytical mode replication queries are refused, and the storage info
+    names it."""
+    async with wire_to(instance) as wire:
+        await wire.run("STORAGE MODE IN_MEMORY_ANALYTICAL")
+        assert ["global_storage_mode", "IN_MEMORY_ANALYTICAL"] in await wire.run(
+            "SHOW STORAGE INFO"
+        )
+        text = "Replication query requires IN_MEMORY_TRANSACTIONAL mode."
+        assert await wire.refusal("SET REPLICATION ROLE TO MAIN") == (CLIENT, text)
+        assert await wire.run("SHOW REPLICATION ROLE") == [["main"]]
+        await wire.run("STORAGE MODE IN_MEMORY_TRANSACTIONAL")
+        assert "Couldn't set" in (await wire.refusal("SET REPLICATION ROLE TO MAIN"))[1]
+        assert "stand-in" in (await wire.refusal("STORAGE MODE ON_DISK_TRANSACTIONAL"))[1]
 
 
 async def test_logging_off(instance: Instance) -> None:

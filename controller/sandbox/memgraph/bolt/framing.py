@@ -56,6 +56,16 @@ class ByteSource(Protocol):
         ...
 
 
+class Peer(ByteSource, Protocol):
+    """What a conversation needs of its connection."""
+
+    peer: str  # the address, for the log
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of it."""
+        ...
+
+
 class MessageReader:
     """Cuts a byte stream into Bolt messages.
 

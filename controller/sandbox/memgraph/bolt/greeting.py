@@ -1,13 +1,10 @@
-"""Who is speaking: what HELLO, INIT and LOGON must say, and whether that user is let in.
+"""Who is speaking: what HELLO, INIT and LOGON must say.
 
-Promise: without a user in the environment anything is accepted (MEMGRAPH 5); with one, only its
-password is. What the real server answers by closing raises `ProtocolBroken` here.
+Promise: what the real server answers by closing raises `ProtocolBroken` here. Whether a user is let
+in is decided by `users`.
 """
 
-import hmac
 from typing import Any
-
-import attrs
 
 from controller.sandbox.memgraph.bolt.framing import Version
 from controller.sandbox.memgraph.bolt.messages import map_at
@@ -17,35 +14,22 @@ from controller.sandbox.memgraph.failures import ProtocolBroken
 CONNECTION_ID = "bolt-1"  # the real server tells every client the same one
 
 
-@attrs.frozen
-class Credentials:
-    """The only user, or none: then anything is accepted."""
+def credentials_of(given: dict[str, Any]) -> tuple[str, str]:
+    """User and password of a greeting; empty when it names none.
 
-    user: str | None
-    password: str
-
-    def accept(self, given: dict[str, Any]) -> bool:
-        """True when the client may go on.
-
-        Raises:
-            ProtocolBroken: an unknown scheme, or values that are no texts.
-        """
-        scheme = given.get("scheme", "none")
-        if scheme == "basic":
-            # Drivers leave an empty password out, and the running 3.6.1 let them in.
-            names = ("principal", "credentials")
-            if not all(isinstance(given.get(name, ""), str) for name in names):
-                raise ProtocolBroken("user and password must be texts")
-        elif scheme != "none":
-            raise ProtocolBroken(f"unknown authentication scheme {scheme!r}")
-        if self.user is None:
-            return True
-        pair = f"{given.get('principal')}\0{given.get('credentials')}"
-        return hmac.compare_digest(_comparable(pair), _comparable(f"{self.user}\0{self.password}"))
-
-
-def _comparable(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+    Raises:
+        ProtocolBroken: an unknown scheme, or values that are no texts.
+    """
+    scheme = given.get("scheme", "none")
+    if scheme == "none":
+        return "", ""
+    if scheme != "basic":
+        raise ProtocolBroken(f"unknown authentication scheme {scheme!r}")
+    # Drivers leave an empty password out, and the running 3.6.1 let them in.
+    user, password = given.get("principal", ""), given.get("credentials", "")
+    if not isinstance(user, str) or not isinstance(password, str):
+        raise ProtocolBroken("user and password must be texts")
+    return user, password
 
 
 def hello_of(version: Version, fields: tuple[Any, ...]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import trio
 
-from controller.sandbox.memgraph.bolt.greeting import Credentials
 from controller.sandbox.memgraph.bolt.session import Session
 from controller.sandbox.memgraph.faults import accepted, serve_port
 from controller.sandbox.memgraph.instance import Instance
@@ -10,7 +9,6 @@ from controller.sandbox.memgraph.instance import Instance
 
 async def serve_bolt(
     instance: Instance,
-    credentials: Credentials,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -29,7 +27,7 @@ async def serve_bolt(
     async def serve(stream: trio.SocketStream) -> None:
         link = accepted(stream, instance.faults, instance.tls)
         try:
-            await Session(link, instance, credentials).serve()
+            await Session(link, instance).serve()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the client went away; nothing is owed to it
         finally:

@@ -18,11 +18,12 @@ from controller.sandbox.memgraph.bolt.framing import (
     MESSAGE_BYTES_MAX,
     STRANGER_BYTES_MAX,
     MessageReader,
+    Peer,
     Version,
     choose_version,
     supported_versions,
 )
-from controller.sandbox.memgraph.bolt.greeting import CONNECTION_ID, Credentials, hello_of
+from controller.sandbox.memgraph.bolt.greeting import CONNECTION_ID, credentials_of, hello_of
 from controller.sandbox.memgraph.bolt.messages import (
     Extras,
     extras_of,
@@ -53,7 +54,6 @@ from controller.sandbox.memgraph.bolt.rules import (
     is_legal,
 )
 from controller.sandbox.memgraph.failures import ClientFailure, Failure, ProtocolBroken
-from controller.sandbox.memgraph.faults import Link
 from controller.sandbox.memgraph.instance import Instance
 from controller.sandbox.memgraph.interpreter import Interpreter
 
@@ -68,10 +68,9 @@ class Leave(Exception):
 class Session:
     """Serves one connection until it ends."""
 
-    def __init__(self, link: Link, instance: Instance, credentials: Credentials) -> None:
+    def __init__(self, link: Peer, instance: Instance) -> None:
         self._link = link
         self._instance = instance
-        self._credentials = credentials
         self._reader = MessageReader(link, STRANGER_BYTES_MAX)
         self._interpreter = Interpreter(instance)
         self._state = State.HELLO
@@ -144,10 +143,11 @@ class Session:
         await self._send(SUCCESS, {})
 
     async def _admit(self, given: dict[str, Any]) -> None:
-        if not self._credentials.accept(given):
+        user, password = credentials_of(given)
+        if not self._instance.users.accept(user, password):
             await self._fail(Failure(failures.UNAUTHENTICATED, "Authentication failure"))
             raise Leave
-        self._interpreter.user = str(given.get("principal") or "")
+        self._interpreter.user = user
         self._reader.message_bytes_max = MESSAGE_BYTES_MAX
         self._state = State.IDLE
 

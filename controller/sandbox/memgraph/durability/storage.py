@@ -60,6 +60,7 @@ class Storage:
         self, options: StorageOptions, is_disk_full: Callable[[], bool] = lambda: False
     ) -> None:
         self.options = options
+        self.mode = "IN_MEMORY_TRANSACTIONAL"  # STORAGE MODE; a restart forgets it
         self._is_disk_full = is_disk_full
         self.graph = GraphStore()
         self.epoch = str(uuid.uuid4())
@@ -83,6 +84,11 @@ class Storage:
         self.counter += 1  # restoring triggers takes a timestamp (MEMGRAPH 8)
         self.uuid = self._read_uuid()
 
+    @property
+    def replicates(self) -> bool:
+        """True when commits go to the log and to replicas; else they silently do not."""
+        return self.options.log_enabled and self.mode == "IN_MEMORY_TRANSACTIONAL"
+
     # -- timestamps and transactions ------------------------------------------------------------
 
     def take_ts(self) -> int:
@@ -99,7 +105,7 @@ class Storage:
 
     def install(self, transaction: Transaction, commit: Commit, payload: bytes) -> None:
         """Log a commit, then make it visible."""
-        if self.options.log_enabled:
+        if self.replicates:
             self._wal.append(payload)
         self.graph.install(transaction, commit.ts)
         self.ldt = commit.ts

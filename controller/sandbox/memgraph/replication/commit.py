@@ -35,8 +35,8 @@ class Committer:
 
     @property
     def _clients(self) -> Sequence[ReplicaClient]:
-        """Whom commits go to: nobody without a log, silently (MEMGRAPH 3.6, hole d)."""
-        return self._roles.clients if self._storage.options.log_enabled else ()
+        """Whom commits go to; without a log or in analytical mode nobody (MEMGRAPH 3.6d)."""
+        return self._roles.clients if self._storage.replicates else ()
 
     async def begin(self) -> Transaction:
         """A transaction over what is committed now; waits for a commit in progress."""
