@@ -20,7 +20,7 @@ from server_kinds import REPLICATION_PORTS, Kind, Process
 
 DEADLINE_S = 20.0  # for what takes well under a second; a loaded machine is given time
 ANSWER_S = 60.0  # longer than the longest wait that Memgraph itself allows a commit
-POLL_S = 0.02
+POLL_S = 0.01
 BOLT_PORT = 7687
 CLIENT = "Memgraph.ClientError.MemgraphError.MemgraphError"
 TRANSIENT = "Memgraph.TransientError.MemgraphError.MemgraphError"
@@ -307,7 +307,9 @@ class World:
 
     async def end(self) -> None:
         """Nothing of it runs afterwards."""
-        for server in self._servers:
-            if server.process is not None:
-                server.process.kill()
-            await server.hang_up()
+        running = [server for server in self._servers if server.process is not None]
+        for server in running:
+            assert server.process is not None
+            server.process.kill()
+        for server in running:
+            await server.wait_end()

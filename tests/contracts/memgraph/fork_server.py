@@ -13,8 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-POLL_S = 0.02
-
 
 def main() -> None:
     """Serve until the standard input ends; then end every child."""
@@ -23,8 +21,14 @@ def main() -> None:
     exits = Path(sys.argv[1])
     children: set[int] = set()
     buffer = b""
+    ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake)
     while True:
-        if select.select([0], [], [], POLL_S)[0]:
+        ready = select.select([0, ended], [], [])[0]
+        if ended in ready:
+            os.read(ended, 65536)
+        if 0 in ready:
             data = os.read(0, 65536)
             if not data:
                 break
@@ -44,6 +48,8 @@ def _start(order: dict[str, Any], stand_in: Any) -> int:
     pid = os.fork()
     if pid:
         return pid
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
