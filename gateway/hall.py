@@ -136,6 +136,7 @@ class Hall:
         session.is_open = False
         if self._on_over is not None:
             self._on_over(session, reason)
+        session.let_go()
 
     # ---------------------------------------------------------------- dialling
 

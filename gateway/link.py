@@ -136,6 +136,15 @@ class Link:
         self.last: End | None = None
         self.is_open = True
 
+    def let_go(self) -> None:
+        """After its end: nothing refers in a circle any more, so the memory is free at once."""
+        for end in (self.client, self.upstream):
+            if end is not None and end.flags & JOINED:
+                del end.peer
+        del self.client
+        self.upstream = None
+        self.last = None
+
     @property
     def ends(self) -> "tuple[End, End]":
         """Client's and upstream's; only of a link that was joined."""

@@ -170,7 +170,7 @@ class Pump:
         client, upstream = link.ends
         wire.reset(client.sock)  # first: no answer of the old upstream can follow
         upstream.sock.close()  # of a dialled socket that is a reset, see wire.dial
-        link.owner.on_end(link, reason)
+        self._over(link, reason)
 
     def cut(self, links: Sequence[Link], reason: Ending) -> None:
         """End many links now, every client before the first upstream. A client that waits for an
@@ -186,7 +186,7 @@ class Pump:
         for link in links:
             link.ends[1].sock.close()
         for link in links:
-            link.owner.on_end(link, reason)
+            self._over(link, reason)
 
     def finish(self, link: Link, reason: Ending) -> None:
         """Close both sockets in order: what the kernel still holds is delivered."""
@@ -194,7 +194,11 @@ class Pump:
         client, upstream = link.ends
         client.sock.close()
         wire.close_in_order(upstream.sock)
+        self._over(link, reason)
+
+    def _over(self, link: Link, reason: Ending) -> None:
         link.owner.on_end(link, reason)
+        link.let_go()
 
     def _take_out(self, link: Link) -> None:
         link.is_open = False

@@ -39,8 +39,6 @@ class SecureRelay:
 
     def begin(self) -> None:
         """Relay from now on, beginning with what has come already."""
-        client, upstream = self._session.ends
-        client.peer, upstream.peer = upstream, client
         self._move_both()
 
     def on_event(self, end: End, event: int) -> None:
@@ -94,7 +92,8 @@ class SecureRelay:
             else:
                 sink.end()
         except OSError:
-            self._fail(end.peer)
+            client, upstream = session.ends
+            self._fail(client if end is upstream else upstream)
             return False
         if not data:
             self._ended(end, source, sink)

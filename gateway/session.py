@@ -85,6 +85,11 @@ class Session(Link):
         self.peer_is_proxied: bool | None = None
         self.secure: SecureRelay | None = None
 
+    def let_go(self) -> None:
+        """See Link."""
+        super().let_go()
+        self.secure = None
+
     @property
     def key(self) -> UpstreamKey | None:
         """The incarnation this session belongs to."""

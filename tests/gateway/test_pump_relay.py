@@ -1,9 +1,11 @@
 """Bytes: whole, in order, both ways, whatever the chunks, stalls and endings are."""
 
+import gc
 import hashlib
 import random
 import socket
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from gateway_world import World, reset, try_recv, world
@@ -11,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import mover, pipes
+from gateway.link import End, Watch
 from gateway.reasons import Ending
 from gateway.route import Kind
+from gateway.session import Session
 
 
 class Flow:
@@ -270,3 +274,45 @@ def test_equals_a_trivial_relay(script: list[tuple[str, int, int]], client_ends:
             while (data := w.receive(sides[way][1], 1)) != b"":
                 got[way] += data + (try_recv(sides[way][1]) or b"")
         assert got == model
+
+
+@pytest.mark.parametrize("how", ["orderly", "reset", "cut", "refused"])
+def test_what_has_ended_is_free_at_once(how: str) -> None:
+    """However a session ends, nothing of it is left in memory, without a run of the collector."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(5):
+                if how == "refused":
+                    w.route(1)
+                    w.client().close()
+                    w.until(partial(_has_refused, w, number + 1))
+                    continue
+                client, upstream = w.joined(server)
+                client.send(b"question")
+                w.receive(upstream, 8)
+                if how == "cut":
+                    w.route(number + 2, server.upstream())
+                elif how == "reset":
+                    reset(client)
+                else:
+                    client.close()
+                    w.until(partial(_is_over, upstream))
+                    upstream.close()
+                w.until(lambda: w.desk.counters().active == 0)
+            w.pass_time(2)  # young ones are remembered for a second
+            left = [o for o in gc.get_objects() if isinstance(o, End | Session)]
+            assert [o for o in left if not isinstance(o, Watch)] == []
+        finally:
+            gc.enable()
+
+
+def _has_refused(w: World, clients: int) -> bool:
+    return sum(w.desk.counters().refused.values()) == clients
+
+
+def _is_over(sock: socket.socket) -> bool:
+    return try_recv(sock) == b""
