@@ -18,6 +18,7 @@ import pytest
 import trio
 from neo4j.exceptions import DriverError, Neo4jError
 
+from controller.cli.demo import stand_ins_of
 from controller.sandbox.pod_network import HINT, PodNetwork, open_pod_network
 from controller.sandbox.world import Sandbox, SandboxOptions, open_sandbox
 
@@ -178,6 +179,12 @@ def test_without_the_right_to_make_networks_it_says_what_to_do(binary: str) -> N
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert HINT in " ".join(done.stderr.split())
+
+
+def test_the_demo_names_what_is_imitated() -> None:
+    """With a binary of the user's own, Memgraph is no stand-in in the demo's result."""
+    assert "Memgraph" in stand_ins_of(SandboxOptions())
+    assert "Memgraph" not in stand_ins_of(SandboxOptions(memgraph="/usr/lib/memgraph/memgraph"))
 
 
 def test_a_path_that_is_no_program_is_refused_at_once() -> None:
