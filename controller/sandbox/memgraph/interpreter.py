@@ -26,9 +26,9 @@ from controller.sandbox.memgraph.cypher.syntax import Query
 from controller.sandbox.memgraph.failures import ClientFailure, DatabaseFailure
 from controller.sandbox.memgraph.graph.transaction import Transaction
 from controller.sandbox.memgraph.instance import Instance
-from controller.sandbox.memgraph.notices import explicit_refusal
+from controller.sandbox.memgraph.notices import explicit_refusal, notice
 from controller.sandbox.memgraph.periodic import run_in_batches
-from controller.sandbox.memgraph.plans import plan_of
+from controller.sandbox.memgraph.plans import index_hints, plan_of
 from controller.sandbox.memgraph.prepared import Answer, Prepared, plain
 from controller.sandbox.memgraph.statements import Control, Explain, Statement, parse_statement
 
@@ -172,6 +172,8 @@ class Interpreter:
             pace = self._pace(extras)
             return await run_in_batches(self._instance, query, parameters, pace, work)
 
+        hints = index_hints(query, self._instance.storage.graph.indexes) if query.reads else []
+
         async def work_on(transaction: Transaction, pace: Pace) -> Answer:
             scope = Scope(parameters, transaction, pace)
             outcome = await self._carry_out(query, scope)
@@ -179,6 +181,8 @@ class Interpreter:
             summary["number_of_hops"] = 0
             if outcome.stats:
                 summary["stats"] = dict(outcome.stats)
+            if hints:
+                summary["notifications"] = [notice("PlanHinting", title) for title in hints]
             return Answer(outcome.rows, summary)
 
         if self._explicit is not None:

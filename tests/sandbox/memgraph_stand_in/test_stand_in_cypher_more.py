@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from bolt_in_memory import CLIENT, Wire, instance_at, wire_to
 
+from controller.sandbox.memgraph.bolt.packstream import Structure
+from controller.sandbox.memgraph.cypher import executor
+
 
 @pytest.fixture
 async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
@@ -140,6 +143,8 @@ REFUSED: list[tuple[str, str]] = [
     ("MATCH (n:N) RETURN n LIMIT -1", "must be a non-negative integer"),
     ("RETURN $nobody", "Parameter $nobody not provided."),
     ("CREATE (n:N {x: $node})", "Parameter $node not provided."),
+    ("CREATE ({x: 9223372036854775808})", "beyond 64 bits"),
+    ("RETURN 9223372036854775807 + 1 AS x", "cannot be sent: an integer beyond 64 bits"),
     ("RETURN 1 +", "mismatched input '<EOF>'"),
 ]
 
@@ -159,3 +164,18 @@ async def test_the_sentence_of_a_misspelt_statement(wire: Wire) -> None:
         "Error on line 1 position 1. The underlying parsing error is mismatched input 'CREAT' "
         "expecting {ADD, ALTER, ANALYZE, CALL, CHECK, CLEAR, DATA, DEMOTE, DENY,"
     )
+
+
+async def test_dates_are_passed_on_but_not_kept(wire: Wire) -> None:
+    """A date as a parameter comes back as it is; storing it is what this one does not know."""
+    date = Structure(0x44, (19000,))
+    assert await wire.run("RETURN $date AS d", date=date) == [[date]]
+    code, message = await wire.refusal("CREATE (:D {at: $date})", date=date)
+    assert (code, "stand-in does not know how to keep dates" in message) == (CLIENT, True)
+
+
+async def test_a_result_has_an_end(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows than the stand-in holds are refused while they are made."""
+    monkeypatch.setattr(executor, "ROWS_MAX", 10)
+    await wire.run("UNWIND range(1, 10) AS x RETURN x")
+    assert "that long" in (await wire.refusal("UNWIND range(1, 11) AS x RETURN x"))[1]

@@ -114,6 +114,53 @@ async def test_uniqueness(wire: Wire) -> None:
     assert (await wire.refusal(twice))[1] == "The given set of properties contains duplicates."
 
 
+HINTS: list[tuple[list[str], str, list[str]]] = [
+    (
+        [],
+        "MATCH (n:X) DETACH DELETE n",
+        [
+            "Sequential scan will be used on symbol `n` although there is a filter on labels :X. "
+            "Consider creating a label index."
+        ],
+    ),
+    (
+        [],
+        "MATCH (n:X:Y {a: 1}) WHERE n.b > 2 AND 3 = n.c RETURN n",
+        [
+            "Sequential scan will be used on symbol `n` although there is a filter on labels "
+            ":X, :Y and properties a, b, c. Consider creating a label-property index."
+        ],
+    ),
+    (
+        ["CREATE INDEX ON :X"],
+        "MATCH (n:X) WHERE n.a IS NOT NULL RETURN n",
+        [
+            "Label index will be used on symbol `n` although there is also a filter on properties "
+            "a. Consider creating a label-property index."
+        ],
+    ),
+    (["CREATE INDEX ON :X"], "MATCH (n:X) RETURN n", []),
+    (["CREATE INDEX ON :X(a)"], "MATCH (n:X {a: $a}) RETURN n", []),
+    ([], "MATCH (n) WHERE n.a = 1 RETURN n", []),
+    ([], "CREATE (n:X {a: 1})", []),
+]
+
+
+@pytest.mark.parametrize(("before", "query", "titles"), HINTS)
+async def test_an_index_that_would_help_is_told_of(
+    wire: Wire, before: list[str], query: str, titles: list[str]
+) -> None:
+    """Transcript 12 and the sources: a scan over a label, or a filter behind a label's index, is
+    told in a PlanHinting notification; what an index serves already is not."""
+    for statement in before:
+        await wire.run(statement)
+    await wire.run(query, a=1)
+    notes = wire.summary.get("notifications", [])
+    assert [(note["code"], note["severity"], note["title"]) for note in notes] == [
+        ("PlanHinting", "INFO", title) for title in titles
+    ]
+
+
 SCHEMA = [
     "CREATE INDEX ON :X",
     "CREATE INDEX ON :X(a)",

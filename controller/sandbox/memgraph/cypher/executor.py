@@ -13,7 +13,10 @@ from controller.sandbox.memgraph.cypher.clauses import apply, names_bound_by
 from controller.sandbox.memgraph.cypher.evaluate import PAUSE, Row, Scope
 from controller.sandbox.memgraph.cypher.functions import hashable
 from controller.sandbox.memgraph.cypher.syntax import Clause, Projection, Query
+from controller.sandbox.memgraph.failures import ClientFailure
 from controller.sandbox.memgraph.graph.records import Change
+
+ROWS_MAX = 2_000_000  # the real database streams its rows; these are held until they are fetched
 
 
 @attrs.frozen
@@ -60,6 +63,8 @@ def steps(query: Query, scope: Scope, begin_with: Row | None = None) -> Iterator
                 yield None
             elif names:
                 result.append([row.get(name) for name in names])
+                if len(result) > ROWS_MAX:
+                    raise ClientFailure("The stand-in does not hold a result that long.")
     if not query.keeps_doubles:
         result = list({hashable(row): row for row in reversed(result)}.values())[::-1]
     yield Outcome(result, stats_of(changes[before:]))

@@ -20,7 +20,7 @@ from controller.sandbox.memgraph.cypher.syntax import (
     RelationshipPattern,
     Variable,
 )
-from controller.sandbox.memgraph.failures import ClientFailure
+from controller.sandbox.memgraph.failures import ClientFailure, unknown_to_stand_in
 from controller.sandbox.memgraph.graph.records import (
     Node,
     NodeRef,
@@ -200,12 +200,17 @@ def storable(value: Any) -> Any:
     """`value` when a property can hold it.
 
     Raises:
-        ClientFailure: nodes, relationships and bytes are no property values.
+        ClientFailure: nodes, relationships, bytes and large numbers are no property values; dates,
+            times and points are, but not here.
     """
     if isinstance(value, list):
         return [storable(item) for item in value]
     if isinstance(value, dict):
         return {key: storable(item) for key, item in value.items()}
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ClientFailure("An integer beyond 64 bits cannot be used as a property value.")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if not isinstance(value, (NodeRef, RelationshipRef, bytes)):
+        raise unknown_to_stand_in("how to keep dates, times and points")
     raise ClientFailure("This value cannot be used as a property value.")
