@@ -44,7 +44,7 @@ class Api:
     changes: list[Change] = field(factory=list)
     subscriptions: list[Subscription] = field(factory=list)
     on_write: Callable[[str, str, Json | None, Json | None], None] = lambda *_: None
-    on_delete_pod: Callable[[str], None] = lambda name: None
+    on_delete_pod: Callable[[str, float | None], None] = lambda name, grace_s: None
 
     def selected(self, path: str, query: Mapping[str, str]) -> list[Json]:
         """The objects of a collection, by name."""
@@ -110,7 +110,7 @@ class Api:
             return old
         self._require_same(method, path, old["metadata"], body or {})
         if method == "DELETE":
-            self._delete(path)
+            self._delete(path, (body or {}).get("gracePeriodSeconds"))
             return {}
         assert body is not None
         return self.put(path, body)
@@ -121,10 +121,10 @@ class Api:
             if given.get(key, meta[key]) != meta[key]:
                 raise refusal(409, method, path)
 
-    def _delete(self, path: str) -> None:
+    def _delete(self, path: str, grace_s: float | None) -> None:
         collection, _, name = path.rpartition("/")
         if collection.endswith("/pods"):
-            self.on_delete_pod(name)  # gracefully: the kubelet has the last word
+            self.on_delete_pod(name, grace_s)  # the kubelet has the last word
         else:
             self.remove(path)
 

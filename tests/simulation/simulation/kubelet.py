@@ -32,6 +32,7 @@ class Pod:
     state: str = "waiting"
     is_deleting: bool = False
     is_gone: bool = False
+    stops_at_s: float = float("inf")  # end of the grace, once it is being deleted
 
 
 class Kubelet:
@@ -76,10 +77,15 @@ class Kubelet:
         pod.instance.stop()
         self._spawn(self._restart, pod, down_s)
 
-    def delete(self, name: str) -> None:
-        """Gracefully: deletionTimestamp, the preStop hook, SIGTERM; then the next pod."""
+    def delete(self, name: str, grace_s: float | None = None) -> None:
+        """Gracefully: deletionTimestamp, the preStop hook, SIGTERM; then the next pod. Asked for
+        again with a shorter grace, the shorter one holds."""
         pod = self.pods.get(name)
-        if pod is None or pod.is_deleting:
+        if pod is None or pod.is_gone:
+            return
+        end_s = trio.current_time() + (GRACE_S if grace_s is None else grace_s)
+        pod.stops_at_s = min(pod.stops_at_s, end_s)
+        if pod.is_deleting:
             return
         pod.is_deleting = True
         self._report(pod)
@@ -150,9 +156,10 @@ class Kubelet:
             await self._start_process(pod)
 
     async def _terminate(self, pod: Pod) -> None:
-        with trio.move_on_after(GRACE_S):
-            while pod.instance.is_up and not self.may_stop(pod.instance.name):
-                await trio.sleep(0.5)
+        while trio.current_time() < pod.stops_at_s:
+            if not pod.instance.is_up or self.may_stop(pod.instance.name):
+                break
+            await trio.sleep(0.5)
         await self._replace(pod, 0.0, gracefully=True)
 
     async def _replace(self, pod: Pod, lingering_s: float, *, gracefully: bool = False) -> None:

@@ -35,6 +35,10 @@ def _peer(main: Memgraph, row: Row) -> Memgraph | None:
     return peer if main.peers.network.joins(main.name, peer.name) else None
 
 
+def _is_joined(main: Memgraph, peer: Memgraph) -> bool:
+    return main.peers.network.joins(main.name, peer.name)
+
+
 def _is_silent(main: Memgraph, row: Row) -> bool:
     """Whether a call to the row's address gets neither an answer nor a refusal."""
     peer = main.peers.at(row.address)
@@ -100,9 +104,12 @@ async def _prepare(main: Memgraph, process: int, row: Row, made: Commit) -> bool
     main.check(process)
     peer = _peer(main, row)
     said_yes = peer is not None and not peer.is_hung and _accept(main, peer, made)
+    voter = peer.process if peer else 0
     await trio.sleep(RPC_S)
     main.check(process)
-    if not said_yes or _peer(main, row) is None:  # the answer may be lost, too
+    # The answer is under way whatever becomes of the voter's role, but dies with its process.
+    arrived = peer is not None and peer.process == voter and _is_joined(main, peer)
+    if not said_yes or not arrived:
         main.mark_invalid(row)
         return False
     return True

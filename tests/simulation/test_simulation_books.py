@@ -1,0 +1,146 @@
+"""The checkers notice what they are there for, each on a world made by hand."""
+
+import hashlib
+import json
+from random import Random
+from typing import Any
+
+import pytest
+from simulation.books import GENESIS, Books
+from simulation.memgraph import Instances, Memgraph
+from simulation.network import Network
+from simulation.storage import Commit
+
+from gateway import Route, Upstream
+from statemachine.ids import Instance
+
+A, B = "memgraph-0", "memgraph-1"
+
+
+class Room:
+    """Two instances, books, and a ledger to write into."""
+
+    def __init__(self) -> None:
+        peers = Instances(Network(), Random(1), lambda *_: None)
+        self.of = {name: Memgraph(Instance(name), peers, "") for name in (A, B)}
+        self.books = Books(self.of, lambda text: None)
+        self.data: dict[str, str] = {}
+
+    def holds(self, name: str, *writes: int) -> None:
+        """These writes are on its disk."""
+        storage = self.of[name].storage
+        for write in writes:
+            storage.apply(Commit(storage.ldt + 2, storage.ldt, "e", write))
+
+    def entry(self, on: str, *, main: str = A, sync: tuple[str, ...] = (A, B), **data: Any) -> None:
+        """One more line of the ledger."""
+        number = len(self.data) + 1
+        before = self.data.get(f"{number - 1:08d}")
+        prev = hashlib.sha256(before.encode()).hexdigest()[:32] if before else GENESIS
+        line = {"seq": number, "on": on, "from": "", "to": "", "why": "", "main": main}
+        line |= {"sync": list(sync), "term": 1, "data": data, "prev": prev}
+        self.data[f"{number:08d}"] = json.dumps(line) + "\n"
+        self.books.ledger_written(self.data)
+
+    def leads(self, name: str, term: int) -> None:
+        """A gateway opens."""
+        upstream = Upstream(name, 1, "10.0.0.1", 7687)
+        self.books.opened("ctl-0", Route(term, (upstream,), ""))
+
+
+@pytest.fixture
+def room() -> Room:
+    """All is well: both hold write 1, which was acknowledged."""
+    made = Room()
+    made.entry("main_promoted", verdict="none")
+    made.holds(A, 1)
+    made.holds(B, 1)
+    made.books.acknowledged(1, "client", made.of[A])
+    assert not made.books.violations
+    return made
+
+
+def test_a_main_without_an_acknowledged_write(room: Room) -> None:
+    """Promoted with the verdict "none", and write 2 is not there."""
+    room.holds(A, 2)
+    room.holds(B, 2)
+    room.books.acknowledged(2, "client", room.of[A])
+    room.of[B].disk.writes.discard(2)
+    room.entry("main_promoted", main=B, verdict="none")
+    assert "became main without acknowledged write(s) 2" in room.books.violations[0]
+
+
+def test_an_admitted_loss_is_one_write_of_each_client(room: Room) -> None:
+    """The verdict covers at most one transaction a writer, not two."""
+    for write in (2, 3):
+        room.holds(A, write)
+        room.holds(B, write)
+        room.books.acknowledged(write, "client", room.of[A])
+    room.of[B].disk.writes.discard(3)
+    room.entry("main_promoted", main=B, verdict="at most 1 transaction a writer")
+    assert not room.books.violations
+    assert room.books.losses_admitted == 1
+    room.of[B].disk.writes.discard(2)
+    room.of[B].disk.writes.discard(1)
+    room.books._checked.clear()
+    room.entry("main_promoted", main=B, verdict="at most 1 transaction a writer")
+    assert room.books.violations
+
+
+def test_two_branches(room: Room) -> None:
+    """An instance acknowledges a write without holding an earlier acknowledged one."""
+    room.of[B].disk.writes.discard(1)
+    room.holds(B, 2)
+    room.books.acknowledged(2, "client", room.of[B])
+    assert "two branches" in room.books.violations[0]
+
+
+def test_a_member_of_the_sync_set_without_the_write(room: Room) -> None:
+    """What is acknowledged is on every member, unless the finalize got lost or its disk was."""
+    room.holds(A, 2)
+    room.of[A].finalize_lost.add(2)
+    room.books.acknowledged(2, "client", room.of[A])
+    assert not room.books.violations
+    room.holds(A, 3)
+    room.books.acknowledged(3, "client", room.of[A])
+    assert "memgraph-1 of the sync set does not hold it" in room.books.violations[0]
+
+
+def test_two_upstreams_in_one_term(room: Room) -> None:
+    """Gateways may lead to one instance only in a term."""
+    room.leads(A, 2)
+    room.leads(A, 2)
+    assert not room.books.violations
+    room.leads(B, 2)
+    assert "two upstreams in term 2" in room.books.violations[0]
+
+
+def test_clients_led_to_an_incomplete_instance(room: Room) -> None:
+    """A gateway opens to an instance that misses an acknowledged write."""
+    room.of[B].disk.writes.discard(1)
+    room.leads(B, 3)
+    assert "clients are led to memgraph-1" in room.books.violations[0]
+
+
+def test_the_last_copy_is_wiped(room: Room) -> None:
+    """An init container may move aside only what somebody else holds."""
+    room.books.wiped(room.of[B])
+    assert not room.books.violations
+    room.of[A].disk.writes.discard(1)
+    room.books.wiped(room.of[B])
+    assert "the last copy of write 1" in room.books.violations[0]
+
+
+def test_a_ledger_that_was_rewritten(room: Room) -> None:
+    """An entry that was there stays as it was; the next one carries its hash."""
+    room.entry("leader_elected")
+    room.data["00000001"] = room.data["00000001"].replace('"why": ""', '"why": "x"')
+    room.books.ledger_written(room.data)
+    assert "does not go on" in room.books.violations[0]
+
+
+def test_a_broken_chain(room: Room) -> None:
+    """A line whose prev is not the hash of the one before."""
+    line = json.loads(room.data["00000001"]) | {"seq": 2, "prev": "f" * 32}
+    room.books.ledger_written(room.data | {"00000002": json.dumps(line)})
+    assert "chain is broken at entry 2" in room.books.violations[0]
