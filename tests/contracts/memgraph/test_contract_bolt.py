@@ -1,7 +1,7 @@
 """Bolt message by message: versions, states, errors, and what SUCCESS carries."""
 
 import pytest
-from contract_world import CLIENT, TRANSIENT, World
+from contract_world import CLIENT, World
 from fact_marks import seen, unseen
 from raw_bolt import (
     BEGIN,
@@ -185,39 +185,6 @@ async def test_a_result_in_pieces(world: World) -> None:
         assert (tag, bolt.records, told["has_more"]) == (SUCCESS, [], False)
 
 
-@seen("5")
-async def test_what_a_summary_carries(world: World) -> None:
-    """Times, cost, type, the database's name; counters only for what changed anything."""
-    (one,) = await world.start("one")
-    answer = await one.ask("CREATE (n:X {a: 1})-[:R]->(m:Y) SET n.b = 2 RETURN id(n)")
-    summary = answer.summary
-    usual = {"has_more", "type", "db", "parsing_time", "planning_time", "cost_estimate", "run_id"}
-    assert usual <= set(summary)
-    assert (summary["type"], summary["db"], summary["has_more"]) == ("rw", "memgraph", False)
-    stats = {name: count for name, count in summary["stats"].items() if count}
-    assert stats == {
-        "nodes-created": 2,
-        "relationships-created": 1,
-        "labels-added": 2,
-        "properties-set": 1,
-    }
-    assert "bookmark" not in summary
-    assert "stats" not in (await one.ask("RETURN 1 AS x")).summary
-    deleted = (await one.ask("MATCH (n:X) DETACH DELETE n")).summary["stats"]
-    assert (deleted["nodes-deleted"], deleted["relationships-deleted"]) == (1, 1)
-
-
-@seen("5")
-async def test_an_index_is_told_of(world: World) -> None:
-    """CREATE INDEX is of type `w` and says which one was made."""
-    (one,) = await world.start("one")
-    summary = (await one.ask("CREATE INDEX ON :X(a)")).summary
-    assert summary["type"] == "w"
-    (note,) = summary["notifications"]
-    assert (note["code"], note["severity"]) == ("CreateIndex", "INFO")
-    assert note["title"].startswith("Created index on label X on properties a")
-
-
 @unseen("5")
 async def test_transactions_by_message_and_by_text(world: World) -> None:
     """BEGIN, COMMIT and ROLLBACK work as messages and as text; results have a `qid` inside; nested
@@ -273,28 +240,3 @@ async def test_no_routing(world: World) -> None:
         assert failure["message"] == (
             "You cannot fetch routing table from an instance which is not part of a cluster."
         )
-
-
-@seen("5")
-async def test_errors_of_queries(world: World) -> None:
-    """Class and text of a client's mistakes; an unknown database is a TransientError."""
-    (one,) = await world.start("one")
-    cases = {
-        "CREAT (n)": "Error on line 1 position 1. The underlying parsing error is mismatched input",
-        "RETURN 1/0": "Invalid types: int and int for '/'.",
-        "MATCH (n:U) RETURN $missing": "Parameter $missing not provided.",
-        "CREATE (n:U {id: 1})": "Unable to commit due to unique constraint violation on :U(id)",
-    }
-    await one.ask("CREATE CONSTRAINT ON (n:U) ASSERT n.id IS UNIQUE")
-    await one.ask("CREATE (n:U {id: 1})")
-    for statement, text in cases.items():
-        refused = await one.refusal(statement)
-        assert refused.code == CLIENT, statement
-        assert refused.message.startswith(text), refused.message
-    async with RawBolt(one.host) as bolt:
-        await bolt.greet()
-        tag, failure = await bolt.call(RUN, "RETURN 1", {}, {"db": "x"})
-        assert (tag, failure["code"]) == (FAILURE, TRANSIENT)
-        assert failure["message"] == 'Tried to retrieve an unknown database "x".'
-        await bolt.call(RESET)
-        assert (await bolt.call(RUN, "RETURN 1", {}, {"db": "memgraph"}))[0] == SUCCESS

@@ -271,3 +271,25 @@ async def test_recovery_of_a_replica_that_is_behind(world: World) -> None:
         assert state["behind"] < 0
     await main.wait_status("r", "ready")
     assert await replica.count() == 2000
+
+
+@unseen("2.1")
+async def test_a_trigger_before_the_commit_may_fail_it(world: World) -> None:
+    """A BEFORE COMMIT trigger that fails aborts the write, as a TransientError that names it."""
+    (one,) = await world.start("one")
+    await one.ask("CREATE TRIGGER t ON () CREATE BEFORE COMMIT EXECUTE RETURN 1/0")
+    refused = await one.refusal("CREATE (:X)")
+    assert refused.code == TRANSIENT
+    assert refused.message.startswith("Trigger 't' caused the transaction to fail.")
+    assert await one.count() == 0
+
+
+@unseen("3.6")
+async def test_triggers_are_not_replicated(world: World) -> None:
+    """A trigger made on the main is not on its replica; an index is."""
+    main, replica = await world.pair("SYNC")
+    await main.ask("CREATE TRIGGER t ON () CREATE AFTER COMMIT EXECUTE CREATE (:Log)")
+    await main.ask("CREATE INDEX ON :X(v)")
+    assert len((await main.ask("SHOW TRIGGERS")).rows) == 1
+    assert (await replica.ask("SHOW TRIGGERS")).rows == []
+    assert len((await replica.ask("SHOW INDEX INFO")).rows) == 1
