@@ -104,8 +104,8 @@ class Brain:
         if found is None:
             value = self.views.values[view]
             gates = tuple(
-                changed(g, changed_at_s=n.LONG_AGO_S) if k == gate else g
-                for k, g in enumerate(value.gateways)
+                changed(g, changed_at_s=n.LONG_AGO_S) if g.facts.pod == f"gateway-{gate}" else g
+                for g in value.gateways
             )
             found = self._memo[key] = self.views.of(changed(value, gateways=gates))
         return int(found)

@@ -2,17 +2,23 @@
 
 import argparse
 import json
+import multiprocessing
 import resource
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import cast
 
+from attrs import frozen
 from mc_begin import operational
 from mc_bounds import BOUNDS, Run
 from mc_brain import Brain
 from mc_explore import Exploration
+from mc_healing import Healing
 from mc_steps import World
 from mc_story import story
+from mc_world import NOBODY
 
 STATES_MAX = 20_000_000
 
@@ -31,20 +37,30 @@ def _faults(run: Run) -> str:
     return ", ".join(f"{k} {v}" for k, v in faults.items())
 
 
-def report(run: Run, x: Exploration, with_states: bool) -> dict[str, object]:
-    """Print how it went; the same as a value for --json."""
+@frozen
+class Wish:
+    """What is wanted of each run. `over_s`: monotonic time at which all runs shall be over."""
+
+    over_s: float
+    jobs: int = 1
+    heals: bool = False
+    with_states: bool = False
+
+
+def report(numbered: tuple[int, Run], wish: Wish) -> dict[str, object]:
+    """Explore, and say how it went; `lines` is for people. `numbered`: how many runs are left, this
+    one included, and the run."""
+    left, run = numbered
+    x = explored(run, max(1.0, (wish.over_s - time.monotonic()) * wish.jobs / max(left, wish.jobs)))
     verdict = "VIOLATED" if x.violation else ("exhausted" if x.is_exhausted else "time is over")
-    print(f"{run.name} ({run.instances} instances, {run.eligible} eligible; {_faults(run)})")
-    rate = len(x.states) / max(x.took_s, 1e-9)
-    print(
-        f"  {verdict}: {len(x.states)} states, {x.steps} steps, depth {x.depth}, "
-        f"{x.took_s:.1f} s ({rate:.0f} states/s)"
-    )
-    lines: list[str] = []
+    lines = [*_counted(run, x, verdict)]
     if x.violation:
-        lines = story(x.world.brain, x.trace(), with_states)
-        print(f"  {x.violation}")
-        print("\n".join(lines))
+        lines += [f"  {x.violation}", *story(x.world.brain, x.trace(), wish.with_states)]
+    stuck = 0
+    for dead in (NOBODY, *range(run.eligible)) if wish.heals else ():
+        found, told_ = _healed(x, dead)
+        stuck += found
+        lines += told_
     return {
         "run": run.name,
         "faults": run.budget._asdict(),
@@ -56,30 +72,64 @@ def report(run: Run, x: Exploration, with_states: bool) -> dict[str, object]:
         "depth": x.depth,
         "took_s": round(x.took_s, 1),
         "violation": x.violation,
-        "story": lines,
+        "stuck": stuck,
+        "lines": lines,
     }
 
 
-def main(argv: list[str]) -> int:
-    """0: no violation found; 1: one was; 2: usage."""
+def _counted(run: Run, x: Exploration, verdict: str) -> tuple[str, str]:
+    rate = len(x.states) / max(x.took_s, 1e-9)
+    return (
+        f"{run.name} ({run.instances} instances, {run.eligible} eligible; {_faults(run)})",
+        f"  {verdict}: {len(x.states)} states, {x.steps} steps, depth {x.depth}, "
+        f"{x.took_s:.1f} s ({rate:.0f} states/s)",
+    )
+
+
+def _healed(x: Exploration, dead: int) -> tuple[int, list[str]]:
+    """How many of the states do not come right, and the shortest way into such an end."""
+    healing = Healing(x.world, dead)
+    began_s = time.monotonic()
+    stuck = [path for state in x.states if (path := healing.stuck(state))]
+    who = f"instance {dead} dead for good" if dead != NOBODY else "nobody dead for good"
+    took_s = time.monotonic() - began_s
+    lines = [f"  healing, {who}: {len(stuck)} of {len(x.states)} stuck, {took_s:.1f} s"]
+    if stuck:
+        lines += story(x.world.brain, min(stuck, key=len), with_states=True)
+    for phase in healing.unsaid:
+        lines.append(f"    some end closed in {phase.value}, not saying who must come back")
+    return len(stuck), lines
+
+
+def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="model-check", description=__doc__)
     parser.add_argument("--bound", choices=sorted(BOUNDS), default="small")
-    parser.add_argument("--minutes", type=float, default=10.0, help="for all runs together")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of exploring, all together")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; each takes whole runs")
     parser.add_argument("--json", type=Path, help="write what was found there")
     parser.add_argument("--only", default="", help="runs whose name contains this")
+    parser.add_argument("--heal", action="store_true", help="also try to heal every state found")
     parser.add_argument("--states", action="store_true", help="tell the world after each step")
-    wanted = parser.parse_args(argv)
-    over_s = time.monotonic() + wanted.minutes * 60
-    runs = [run for run in BOUNDS[wanted.bound] if wanted.only in run.name]
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    """0: nothing is broken and nothing is stuck; 1: something is; 2: usage."""
+    asked = _arguments(argv)
+    runs = [run for run in BOUNDS[asked.bound] if asked.only in run.name]
+    over_s = time.monotonic() + asked.minutes * 60
+    wish = Wish(over_s, asked.jobs, asked.heal, asked.states)
+    numbered = list(zip(range(len(runs), 0, -1), runs, strict=True))
     found = []
-    for left, run in zip(range(len(runs), 0, -1), runs, strict=True):
-        share_s = max(0.0, over_s - time.monotonic()) / left
-        found.append(report(run, explored(run, share_s), wanted.states))
-    memory_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"{sum(int(str(x['states'])) for x in found)} states, at most {memory_mib} MiB")
-    if wanted.json:
-        wanted.json.write_text(json.dumps(found, indent=1) + "\n")
-    return 1 if any(x["violation"] for x in found) else 0
+    with multiprocessing.Pool(asked.jobs, maxtasksperchild=1) as pool:
+        for result in pool.imap(partial(report, wish=wish), numbered):
+            found.append(result)
+            print("\n".join(cast(list[str], result["lines"])), flush=True)
+    memory_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    print(f"{sum(int(str(x['states'])) for x in found)} states, at most {memory_mib} MiB a process")
+    if asked.json:
+        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 1 if any(x["violation"] or x["stuck"] for x in found) else 0
 
 
 if __name__ == "__main__":

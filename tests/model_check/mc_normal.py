@@ -19,7 +19,7 @@ NOW_S = 1000.0
 LONG_AGO_S = NOW_S - 100.0  # longer than any barrier
 BEFORE_S = NOW_S - 1.0  # fresh, and before everything that is still being waited for
 STEP_S = 0.01
-TERM, OLD_TERM = Term(5), Term(4)
+TERM, OLD_TERM, OLDER_TERM = Term(5), Term(4), Term(3)
 SEQ, CLOSED_SEQ = Seq(10), Seq(1)
 NEVER_S = float("-inf")
 LEADER, DEPOSED = "leader", "deposed"
@@ -141,6 +141,7 @@ def normal_cluster(x: Cluster) -> Cluster:
         change=change,
         refused=tuple(sorted(refused, key=lambda r: r.instance)),
         noted=frozenset(),
+        epoch_pods=tuple(sorted(x.epoch_pods)),
         readers=frozenset(),
         verdict="",
         registrations=tuple(sorted(x.registrations, key=_by_gen)),
@@ -243,9 +244,8 @@ def _normal_gateway(g: GatewayView) -> GatewayView:
 def view_after(v: View, before: Cluster, after: Cluster, is_closed: bool) -> View:
     """The view once the ledger goes from `before` to `after` (not normalised yet), as far as terms
     and names in it are compared: what is of another term is of *another* term for ever."""
-    is_new_term = after.term != before.term
     owed = {r.name for r in after.registrations}
-    instances = tuple(_instance_after(i, is_new_term, owed) for i in v.instances)
+    instances = tuple(_instance_after(i, before, after) for i in v.instances)
     refused = tuple(r for r in v.refused_registrations if r.name in owed)
     v = evolve(v, instances=instances, refused_registrations=refused)
     if not is_closed:
@@ -254,15 +254,22 @@ def view_after(v: View, before: Cluster, after: Cluster, is_closed: bool) -> Vie
     return evolve(v, gateways=gates, gateways_read_after=Seq(0))
 
 
-def _instance_after(i: InstanceView, is_new_term: bool, owed: set[str]) -> InstanceView:
+def _instance_after(i: InstanceView, before: Cluster, after: Cluster) -> InstanceView:
     promotion, marker = i.promotion, i.marker
-    if promotion is not None and is_new_term:
+    if promotion is not None and after.term != before.term:
         promotion = evolve(promotion, term=OLD_TERM)
     if marker is not None:
-        names = tuple(sorted(n for n in marker.names if n in owed))
-        term = OLD_TERM if is_new_term else marker.term
-        marker = evolve(marker, names=names, term=term) if names else None
+        owed = {r.name for r in after.registrations}
+        names = tuple(sorted(name for name in marker.names if name in owed))
+        marker = evolve(marker, names=names, term=_marker_term(marker, after))
     return evolve(i, promotion=promotion, marker=marker)
+
+
+def _marker_term(marker: Marker, after: Cluster) -> Term:
+    """Markers are compared with the present term, and with that in which the main was given."""
+    if marker.term == after.term:
+        return TERM
+    return OLDER_TERM if marker.term < after.main_term else OLD_TERM
 
 
 def incarnation(proc: int) -> Incarnation:

@@ -8,7 +8,7 @@ from mc_explore import Exploration
 from mc_main import explored
 from mc_steps import World
 from mc_story import story
-from mc_world import Budget
+from mc_world import Budget, Physics
 
 from statemachine import facts
 
@@ -38,3 +38,14 @@ def test_promoting_before_the_gateways_have_cut_loses_a_write(
     lines = story(brain, found.trace())
     assert "becomes leader" in lines[0]
     assert "a client writes" in lines[-1]
+
+
+def test_a_main_that_dies_in_the_finalize_hole_takes_a_write_with_it() -> None:
+    """S13, a known gap: finalize is lost, the client has its acknowledgement, then the main dies;
+    the verdict says "none" and the write is on its disk alone. All other runs leave this out
+    (Physics.torn_death); when the verdict learns of it, they need not any more."""
+    brain = Brain(eligible=2, instances=2)
+    found = Exploration(World(brain, Physics(torn_death=True)))
+    begin = operational(brain, Budget(writes=2, crash=1, hole=1))
+    found.run(begin, states_max=60_000, seconds_max=SECONDS_MAX)
+    assert "(loss verdict: none)" in found.violation
