@@ -59,7 +59,7 @@ class Desk:
         self.fence = Fence(self._fence) if kind is Kind.RW else None
         self.session_bytes_max = limits.session_bytes_max
         self._tally = Tally()
-        self._questions = Questions(need_confirmation)
+        self.questions = Questions(need_confirmation)
         self.floor = Floor(
             self.pump, self._tally, clock, limits.idle_timeout_s, self._on_broken, on_over
         )
@@ -71,7 +71,7 @@ class Desk:
             limits,
             self._tally,
             clock,
-            self._questions,
+            self.questions,
             self._greeter,
             is_fenced=self._is_fenced,
             begin=self.floor.begin,
@@ -142,7 +142,7 @@ class Desk:
 
     def ask(self) -> None:
         """Ask the verifier what has come up since the last time."""
-        self._questions.ask()
+        self.questions.ask()
 
     @property
     def is_settled(self) -> bool:
@@ -243,7 +243,7 @@ class Desk:
 
     def _on_broken(self, session: Session) -> None:
         assert session.target is not None
-        self._questions.add(session.target.upstream)
+        self.questions.add(session.target.upstream)
 
     # ---------------------------------------------------------------- the fence
 

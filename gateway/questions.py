@@ -10,24 +10,28 @@ from gateway.route import Upstream, UpstreamKey
 
 
 class Questions:
-    """Owned by the desk. `ask_one` must not block; it may lead to an answer at once."""
+    """Owned by the desk. `ask_one` must not block; it may lead to an answer at once.
+
+    Attributes:
+      wanted: upstreams that somebody wants to know about, by key.
+    """
 
     def __init__(self, ask_one: Callable[[Upstream], None]) -> None:
         self._ask_one = ask_one
-        self._open: dict[UpstreamKey, Upstream] = {}
+        self.wanted: dict[UpstreamKey, Upstream] = {}
         self._asked: set[UpstreamKey] = set()
 
     def add(self, upstream: Upstream) -> None:
         """Somebody wants to know about it."""
-        self._open[upstream.key] = upstream
+        self.wanted[upstream.key] = upstream
 
     def ask(self) -> None:
         """Ask what may be asked now."""
-        if not self._open or self._open.keys() <= self._asked:
+        if not self.wanted or self.wanted.keys() <= self._asked:
             return
-        for key in self._open.keys() - self._asked:
+        for key in self.wanted.keys() - self._asked:
             self._asked.add(key)
-            self._ask_one(self._open.pop(key))
+            self._ask_one(self.wanted.pop(key))
 
     def answered(self, key: UpstreamKey) -> None:
         """The next question about it may be asked."""

@@ -56,15 +56,14 @@ class Worker:
 
     def run(self) -> None:
         """Until the parent is gone."""
-        tick_at_s = 0.0
+        now_s = tick_at_s = 0.0
         try:
             while not self._is_over:
-                wait_s = max(0.0, tick_at_s - self._clock())
-                self._pump.step(wait_s)
+                self._pump.step(max(0.0, tick_at_s - now_s))
                 now_s = self._clock()
                 for desk in self._desks.values():
-                    desk.keep_fence()
-                    desk.ask()
+                    if desk.questions.wanted:
+                        desk.ask()
                 if now_s >= tick_at_s:
                     tick_at_s = now_s + self._tick(now_s)
                 if self._marks:

@@ -2,7 +2,9 @@
 
 Every proxy runs on one core, the server and the load on another; all sockets are on 127.0.0.1.
 Prints medians with their spread (least to most) over the rounds, and the ratio to the better of
-the two HAProxies in the same rounds; above 1 is better than HAProxy in every line.
+the two HAProxies in the same rounds; above 1 is better than HAProxy in every line. CPU is of all
+the proxy's processes, ours with the controller's side of the worker; it is what a machine that is
+shared with others blurs least.
 """
 
 import argparse
@@ -195,16 +197,20 @@ def collect(peers: list[Peer], load: Load, rounds: int, only: str) -> Figures:
 
 
 def ratio(what: str, by: dict[str, list[float]]) -> float | None:
-    """Ours to the better HAProxy, round by round, as the median; above 1 is better."""
+    """Ours to the HAProxy with the better median, round by round, as the median; above 1 is
+    better. Memory counts at its most: a process that gave nothing back does not grow again."""
+    is_less_better = what.startswith(("p50", "p99", "ms", "user", "cpu"))
+    middle = max if what.startswith("user") else statistics.median
+    pick = min if is_less_better else max
     rivals = [by[name] for name in (HAPROXY, TUNED) if name in by]
     if not rivals:
         return None
-    is_less_better = what.startswith(("p50", "p99", "ms", "user", "cpu"))
-    pick = min if is_less_better else max
-    pairs = zip(by[OURS], *rivals, strict=True)
-    ratios = [ours / pick(theirs) for ours, *theirs in pairs if ours and pick(theirs)]
-    middle = statistics.median(ratios) if ratios else 0.0
-    return 1 / middle if is_less_better and middle else middle
+    rival = pick(rivals, key=middle)
+    if what.startswith("user"):
+        return max(rival) / max(by[OURS]) if max(by[OURS]) else None
+    ratios = [ours / theirs for ours, theirs in zip(by[OURS], rival, strict=True)]
+    found = statistics.median(ratios)
+    return 1 / found if is_less_better else found
 
 
 def show(figures: Figures, names: list[str]) -> None:
