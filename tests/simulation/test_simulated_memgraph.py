@@ -1,6 +1,6 @@
 """The simulated Memgraph does what MEMGRAPH says, holes included."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
@@ -58,7 +58,7 @@ class Trio:
 
 
 @pytest.fixture
-def tell() -> Iterator[Callable[[Story], None]]:
+def tell() -> Callable[[Story], None]:
     """Runs a story in virtual time."""
 
     def run(story: Story) -> None:
@@ -72,11 +72,11 @@ def tell() -> Iterator[Callable[[Story], None]]:
 
         trio.run(main, clock=JumpingClock())
 
-    yield run
+    return run
 
 
 def test_what_is_acknowledged_is_on_the_strict_sync_replica(tell: Any) -> None:
-    """STRICT_SYNC: success means that the replica has it; a dead replica aborts everywhere (3.3)."""
+    """Success means that the replica has it; a dead replica aborts everywhere (3.3)."""
 
     async def story(world: Trio) -> None:
         await replication.commit(world[A], 7)
