@@ -21,7 +21,7 @@ from controller.sandbox.memgraph.bolt.messages import Extras
 from controller.sandbox.memgraph.cypher.evaluate import Scope
 from controller.sandbox.memgraph.cypher.executor import Outcome, columns_of, steps
 from controller.sandbox.memgraph.cypher.pace import Pace
-from controller.sandbox.memgraph.cypher.parser import PARSED_QUERIES_MAX, parse
+from controller.sandbox.memgraph.cypher.parser import PARSED_CHARS_MAX, PARSED_QUERIES_MAX, parse
 from controller.sandbox.memgraph.cypher.syntax import Query
 from controller.sandbox.memgraph.failures import ClientFailure, DatabaseFailure
 from controller.sandbox.memgraph.graph.transaction import Transaction
@@ -30,7 +30,8 @@ from controller.sandbox.memgraph.notices import explicit_refusal, notice
 from controller.sandbox.memgraph.periodic import run_in_batches
 from controller.sandbox.memgraph.plans import index_hints, plan_of
 from controller.sandbox.memgraph.prepared import Answer, Prepared, plain
-from controller.sandbox.memgraph.statements import Control, Explain, Statement, parse_statement
+from controller.sandbox.memgraph.statement_parser import parse_statement
+from controller.sandbox.memgraph.statements import Control, Explain, Statement
 
 _UNEXPECTED = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 """What a query may hit in the small Cypher that nobody thought of: told to its client alone."""
@@ -248,10 +249,16 @@ def kind_of(query: Query) -> str:
     return "w" if query.writes and not query.reads and not columns_of(query) else "rw"
 
 
-@lru_cache(maxsize=PARSED_QUERIES_MAX)
 def _parsed(text: str) -> tuple[Statement | None, Query | None]:
+    return _remembered(text) if len(text) <= PARSED_CHARS_MAX else _parse(text)
+
+
+def _parse(text: str) -> tuple[Statement | None, Query | None]:
     try:
         statement = parse_statement(text)
         return statement, parse(text) if statement is None else None
     except RecursionError as problem:
         raise ClientFailure("The query is nested too deeply.") from problem
+
+
+_remembered = lru_cache(maxsize=PARSED_QUERIES_MAX)(_parse)

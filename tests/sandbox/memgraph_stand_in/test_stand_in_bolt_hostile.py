@@ -20,6 +20,7 @@ from controller.sandbox.memgraph.bolt.framing import (
     chunked,
 )
 from controller.sandbox.memgraph.bolt.packstream import VALUES_MAX, Structure, pack, unpack
+from controller.sandbox.memgraph.cypher import parser
 from controller.sandbox.memgraph.failures import ProtocolBroken
 from controller.sandbox.memgraph.instance import Instance
 
@@ -194,3 +195,22 @@ async def test_a_query_nested_too_deeply_is_refused(instance: Instance, query: s
         _, message = await wire.refusal(query)
         assert message == "The query is nested too deeply."
         assert await wire.run("RETURN 1") == [[1]]
+
+
+async def test_a_query_has_an_end(instance: Instance) -> None:
+    """Text that would be taken apart into millions of words is refused before it fills the memory,
+    and long texts are not remembered."""
+    words = "RETURN [" + "1," * 3_000_000 + "1]"
+    async with wire_to(instance) as wire:
+        tracemalloc.start()
+        try:
+            _, message = await wire.refusal(words)
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert message == "The stand-in does not take a query that long."
+        assert peak_bytes < 120 * 1024 * 1024
+        text = "x" * 1_000_000
+        before = parser._remembered.cache_info().currsize
+        assert await wire.run(f"RETURN size('{text}') AS n") == [[1_000_000]]
+        assert parser._remembered.cache_info().currsize == before

@@ -76,6 +76,22 @@ async def test_the_oldest_version_has_no_transactions_of_its_own(instance: Insta
         assert await wire.receive() is None
 
 
+async def test_a_failed_transaction_can_only_be_rolled_back(instance: Instance) -> None:
+    """MEMGRAPH 5: after ACK_FAILURE the transaction is still open, but neither goes on nor commits;
+    ROLLBACK ends it and nothing of it is left."""
+    broken = "Transaction can't be committed because there was a previous error."
+    async with wire_to(instance, (1, 0)) as wire:
+        for text in ("BEGIN", "CREATE (:Half)", "CREAT (n)", "COMMIT", "RETURN 1", "ROLLBACK"):
+            tag, told = await wire.try_run(text)
+            if text in ("CREAT (n)", "COMMIT", "RETURN 1"):
+                assert tag == FAILURE, text
+                assert told["message"].startswith("Error" if "CREAT" in text else broken)
+                assert await wire.call(ACK_FAILURE) == (SUCCESS, {})
+            else:
+                assert tag == SUCCESS, text
+        assert await wire.run("MATCH (n) RETURN count(n)") == [[0]]
+
+
 OUT_OF_PLACE: list[tuple[tuple[int, int], int, tuple[Any, ...]]] = [
     ((1, 0), RUN, ("RETURN 1", {}, {})),
     ((4, 1), RUN, ("RETURN 1", {})),

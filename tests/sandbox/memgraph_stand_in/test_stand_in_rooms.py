@@ -30,6 +30,7 @@ from controller.sandbox.memgraph.replication.client import MainSide, ReplicaClie
 from controller.sandbox.memgraph.replication.locks import RoleLock, SystemTurn
 from controller.sandbox.memgraph.replication.report import Shortfall, replication_failure
 from controller.sandbox.memgraph.replication.rpc import Reason
+from controller.sandbox.memgraph.statement_parser import parse_statement
 from controller.sandbox.memgraph.statements import (
     Control,
     CreateSnapshot,
@@ -38,7 +39,6 @@ from controller.sandbox.memgraph.statements import (
     Schema,
     SetRole,
     Show,
-    parse_statement,
 )
 
 

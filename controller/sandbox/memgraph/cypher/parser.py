@@ -7,7 +7,7 @@ text, because drivers send the same text with other parameters.
 from functools import lru_cache
 
 from controller.sandbox.memgraph.cypher.executor import columns_of_part
-from controller.sandbox.memgraph.cypher.expression_parser import ExpressionParser
+from controller.sandbox.memgraph.cypher.pattern_parser import PatternParser
 from controller.sandbox.memgraph.cypher.syntax import (
     Assign,
     Clause,
@@ -18,13 +18,9 @@ from controller.sandbox.memgraph.cypher.syntax import (
     HasLabels,
     Match,
     Merge,
-    NodePattern,
-    Parameter,
-    PathPattern,
     Projection,
     Property,
     Query,
-    RelationshipPattern,
     Remove,
     SetItem,
     SetLabels,
@@ -43,19 +39,26 @@ STATEMENT_WORDS = (
 )
 """What the real parser says that it expected where a statement begins (seen on 3.6.1)."""
 PARSED_QUERIES_MAX = 512  # distinct texts kept
+PARSED_CHARS_MAX = 10_000  # longer ones are written by programs, and seldom twice
 
 
-@lru_cache(maxsize=PARSED_QUERIES_MAX)
 def parse(text: str) -> Query:
     """The query of `text`.
 
     Raises:
         ClientFailure: not Cypher, or Cypher that the stand-in does not know.
     """
+    return _remembered(text) if len(text) <= PARSED_CHARS_MAX else _parse(text)
+
+
+def _parse(text: str) -> Query:
     return ClauseParser(text).query_of_text()
 
 
-class ClauseParser(ExpressionParser):
+_remembered = lru_cache(maxsize=PARSED_QUERIES_MAX)(_parse)
+
+
+class ClauseParser(PatternParser):
     """Parses a whole query."""
 
     def query_of_text(self) -> Query:
@@ -105,15 +108,15 @@ class ClauseParser(ExpressionParser):
         return _CLAUSES[word](self)
 
     def _match(self, optional: bool = False) -> Clause:
-        paths = self._paths()
+        paths = self.paths()
         where = self.expression() if self.take_words("WHERE") else None
         return Match(paths, where, optional)
 
     def _create(self) -> Clause:
-        return Create(self._paths())
+        return Create(self.paths())
 
     def _merge(self) -> Clause:
-        path = self._path()
+        path = self.path()
         on_create: tuple[SetItem, ...] = ()
         on_match: tuple[SetItem, ...] = ()
         while self.take_words("ON"):
@@ -231,59 +234,6 @@ class ClauseParser(ExpressionParser):
         while self.take_op(","):
             items.append(self.expression())
         return tuple(items)
-
-    def _paths(self) -> tuple[PathPattern, ...]:
-        paths = [self._path()]
-        while self.take_op(","):
-            paths.append(self._path())
-        return tuple(paths)
-
-    def _path(self) -> PathPattern:
-        nodes = [self._node()]
-        relationships: list[RelationshipPattern] = []
-        while self.at_op("-", "<"):
-            relationships.append(self._relationship())
-            nodes.append(self._node())
-        return PathPattern(tuple(nodes), tuple(relationships))
-
-    def _node(self) -> NodePattern:
-        if self.token.kind == "name" and self.ahead(1).text in ("=", "("):
-            raise unknown_to_stand_in("named paths and path functions")
-        self.expect_op("(")
-        variable = self.expect_name() if self.token.kind in ("name", "quoted") else None
-        labels = self.labels()
-        properties = self._pattern_properties()
-        self.expect_op(")")
-        return NodePattern(variable, labels, properties)
-
-    def _relationship(self) -> RelationshipPattern:
-        incoming = self.take_op("<")
-        self.expect_op("-")
-        variable: str | None = None
-        types: list[str] = []
-        properties: Expression | None = None
-        if self.take_op("["):
-            variable = self.expect_name() if self.token.kind in ("name", "quoted") else None
-            if self.take_op(":"):
-                types.append(self.expect_name())
-                while self.take_op("|"):
-                    self.take_op(":")
-                    types.append(self.expect_name())
-            if self.at_op("*"):
-                raise unknown_to_stand_in("paths of variable length")
-            properties = self._pattern_properties()
-            self.expect_op("]")
-        self.expect_op("-")
-        outgoing = self.take_op(">")
-        direction = "any" if incoming == outgoing else "in" if incoming else "out"
-        return RelationshipPattern(variable, tuple(types), properties, direction)
-
-    def _pattern_properties(self) -> Expression | None:
-        if self.at_op("{"):
-            return self.map_literal()
-        if self.token.kind == "param":
-            return Parameter(self.next().text)
-        return None
 
 
 _CLAUSES = {
