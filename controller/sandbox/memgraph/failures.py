@@ -24,6 +24,7 @@ CONFLICT = (
     "Cannot resolve conflicting transactions. Retry this transaction when the conflicting "
     "transaction is finished. For more details, visit https://memgraph.com/docs"
 )
+STORAGE_LOCKED = "Cannot get shared access to the storage. Try stopping other parallel queries."
 NESTED_TRANSACTION = "Nested transactions are not supported."
 TRANSACTION_BROKEN = (
     "Transaction can't be committed because there was a previous error. Please invoke a rollback "

@@ -75,7 +75,7 @@ class Link:
         faults: Faults,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._socket = stream.socket
+        self._bottom = stream
         self._stream: trio.abc.Stream = stream
         if tls is not None:
             self._stream = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
@@ -99,7 +99,7 @@ class Link:
 
     def close_now(self) -> None:
         """Close without waiting and without a word to the peer beyond TCP's own."""
-        self._socket.close()
+        self._bottom.socket.close()
 
 
 async def serve_port(

@@ -25,6 +25,7 @@ DEFAULTS: dict[str, str] = {
     "query_execution_timeout_sec": "600",
     "replication_replica_check_frequency_sec": "1",
     "replication_restore_state_on_startup": "true",
+    "storage_access_timeout_sec": "1",
     "storage_mode": "IN_MEMORY_TRANSACTIONAL",
     "storage_snapshot_interval_sec": "300",
     "storage_snapshot_on_exit": "true",  # as the package sets it, not the bare binary

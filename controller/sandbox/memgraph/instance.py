@@ -20,7 +20,8 @@ from controller.sandbox.memgraph.graph.transaction import Transaction
 from controller.sandbox.memgraph.logbook import Logbook
 from controller.sandbox.memgraph.replication.commit import Committer
 from controller.sandbox.memgraph.replication.locks import SystemTurn
-from controller.sandbox.memgraph.replication.roles import RoleKeeper, RoleOptions
+from controller.sandbox.memgraph.replication.options import RoleOptions
+from controller.sandbox.memgraph.replication.roles import RoleKeeper
 from controller.sandbox.memgraph.triggers import Triggers
 from controller.sandbox.memgraph.users import Users, user_of_environment
 
@@ -97,6 +98,8 @@ def build_instance(flags: Flags, log: Logbook) -> Instance:
             oldest_match=flags.is_on("stand_in_false_divergence"),
             promotion_delay_s=flags.number("stand_in_promotion_delay_ms") / 1000,
             guards_promotion=flags.release >= (3, 9),
+            access_timeout_s=flags.number("storage_access_timeout_sec"),
+            is_managed=flags.number("management_port") != 0,
         ),
         storage,
         StateFile(

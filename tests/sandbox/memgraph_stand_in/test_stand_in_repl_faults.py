@@ -227,3 +227,17 @@ async def test_bolt_over_tls(world: World, tmp_path: Path) -> None:
         raw.socket.close()
         with pytest.raises((ConnectionResetError, AssertionError, trio.BrokenResourceError)):
             await stand.connect()
+
+
+async def test_managed_instance_takes_no_manual_changes(world: World) -> None:
+    """MEMGRAPH 2.4: with a management port only a coordinator may change roles and replicas."""
+    stand = await world.stand("s", "--management-port=1").start()
+    for query, what in (
+        ("SET REPLICATION ROLE TO MAIN", "set role"),
+        ("SET REPLICATION ROLE TO REPLICA WITH PORT 10000", "set role"),
+        ('REGISTER REPLICA r SYNC TO "127.0.0.9"', "register replica"),
+        ("DROP REPLICA r", "drop replica"),
+    ):
+        refusal = await stand.refused(query)
+        expected = f"Can't {what} manually on instance with coordinator server port."
+        assert refusal.message == expected

@@ -7,7 +7,9 @@ serve the disk and a replica that is too far behind for the log.
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ import attrs
 
 from controller.sandbox.memgraph.graph.records import Node, Relationship
 from controller.sandbox.memgraph.graph.store import GraphStore
+
+PAGE_RECORDS = 1000  # to a line; a step of loading
+_END = b'"end"'
 
 History = tuple[tuple[str, int], ...]
 
@@ -29,7 +34,7 @@ class SnapshotHead:
 
 
 def snapshot_bytes(head: SnapshotHead, graph: GraphStore) -> bytes:
-    """The committed graph as lines of JSON: head, nodes, relationships, end."""
+    """The committed graph as lines of JSON: head, pages of nodes, pages of relationships, end."""
     first = {
         "ldt": head.ldt,
         "epoch": head.epoch,
@@ -37,15 +42,27 @@ def snapshot_bytes(head: SnapshotHead, graph: GraphStore) -> bytes:
         "next": [graph.next_node_id, graph.next_relationship_id],
         "indexes": list(graph.indexes),
         "constraints": list(graph.constraints),
-        "existence": list(graph.existence),
     }
-    lines: list[Any] = [first]
-    lines += (["n", n.id, sorted(n.labels), n.properties] for n in graph.nodes.values())
-    lines += (
-        ["r", r.id, r.type, r.start, r.end, r.properties] for r in graph.relationships.values()
+    nodes = ([n.id, sorted(n.labels), n.properties] for n in graph.nodes.values())
+    relationships = (
+        [r.id, r.type, r.start, r.end, r.properties] for r in graph.relationships.values()
     )
-    lines.append("end")
-    return "\n".join(json.dumps(line, separators=(",", ":")) for line in lines).encode()
+    lines = [_line(first)]
+    lines += (_line(["n", page]) for page in _pages(nodes))
+    lines += (_line(["r", page]) for page in _pages(relationships))
+    lines.append(_END)
+    return b"\n".join(lines)
+
+
+def _pages(records: Iterable[Any]) -> Iterator[list[Any]]:
+    """Lists of many records: one call of the decoder shares the names of properties in each."""
+    rest = iter(records)
+    while page := list(islice(rest, PAGE_RECORDS)):
+        yield page
+
+
+def _line(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def load_snapshot(data: bytes, graph: GraphStore) -> SnapshotHead:
@@ -54,24 +71,38 @@ def load_snapshot(data: bytes, graph: GraphStore) -> SnapshotHead:
     Raises:
         ValueError: truncated or foreign bytes; the graph is then unusable.
     """
-    first, *rest = data.split(b"\n")
-    head = json.loads(first)
-    if not rest or rest[-1] != b'"end"':
+    steps = load_in_steps(data, graph)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            head: SnapshotHead = done.value
+            return head
+
+
+def load_in_steps(data: bytes, graph: GraphStore) -> Generator[None, None, SnapshotHead]:
+    """The same, in steps of a few milliseconds, so that somebody else may do something between."""
+    if not data.endswith(b"\n" + _END):
         raise ValueError("the snapshot has no end")
-    for line in rest[:-1]:
-        kind, *fields = json.loads(line)
+    lines = BytesIO(data)
+    head = json.loads(lines.readline())
+    known: dict[tuple[str, ...], frozenset[str]] = {}
+    for line in lines:
+        if line == _END:
+            break
+        kind, page = json.loads(line)
         if kind == "n":
-            graph.put_node(fields[0], Node(fields[0], frozenset(fields[1]), fields[2]))
+            for node_id, labels, properties in page:
+                name = tuple(labels)
+                shared = known.get(name) or known.setdefault(name, frozenset(name))
+                graph.put_node(node_id, Node(node_id, shared, properties))
         else:
-            graph.put_relationship(fields[0], Relationship(*fields))
+            for fields in page:
+                graph.put_relationship(fields[0], Relationship(*fields))
+        yield
     graph.next_node_id, graph.next_relationship_id = head["next"]
-    tables = {
-        "indexes": graph.indexes,
-        "constraints": graph.constraints,
-        "existence": graph.existence,
-    }
-    for name, table in tables.items():
-        table.update({(label, tuple(keys)): None for label, keys in head.get(name, ())})
+    for table, what in ((graph.indexes, "indexes"), (graph.constraints, "constraints")):
+        table.update({(label, tuple(keys)): None for label, keys in head[what]})
     history = tuple((epoch, ldt) for epoch, ldt in head["history"])
     return SnapshotHead(head["ldt"], head["epoch"], history)
 

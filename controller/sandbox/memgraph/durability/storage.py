@@ -13,7 +13,7 @@ import os
 import signal
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -25,6 +25,7 @@ from controller.sandbox.memgraph.durability.snapshots import (
     History,
     SnapshotDirectory,
     SnapshotHead,
+    load_in_steps,
     load_snapshot,
     snapshot_bytes,
     write_atomically,
@@ -151,8 +152,13 @@ class Storage:
         Raises:
             ValueError: the snapshot is broken; nothing has changed.
         """
+        for _ in self.replace_in_steps(data):
+            pass
+
+    def replace_in_steps(self, data: bytes) -> Iterator[None]:
+        """The same, step by step; nothing has changed before the last one."""
         fresh = GraphStore()
-        head = load_snapshot(data, fresh)
+        head = yield from load_in_steps(data, fresh)
         self.abort_prepared()
         self.graph = fresh
         self.ldt, self.epoch, self.history = head.ldt, head.epoch, head.history

@@ -5,6 +5,7 @@ sees its own later changes.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -41,6 +42,12 @@ class RelationshipRef:
 
 Key = tuple[str, int]
 """("n", node id) or ("r", relationship id)."""
+
+
+@lru_cache(maxsize=1024)
+def label_set(labels: tuple[str, ...]) -> frozenset[str]:
+    """The same set for the same labels: it would else be the largest part of a small node."""
+    return frozenset(labels)
 
 
 def index_key(value: Any) -> Any:

@@ -16,6 +16,7 @@ from controller.sandbox.memgraph.graph.records import (
     Node,
     Relationship,
     index_key,
+    label_set,
 )
 from controller.sandbox.memgraph.graph.store import GraphStore
 
@@ -100,10 +101,11 @@ class Transaction:
         if node_id is None:
             node_id = self.store.next_node_id
             self.store.next_node_id += 1
-        node = Node(node_id, frozenset(labels), dict(properties))
+        kept = dict(properties)
+        node = Node(node_id, label_set(tuple(labels)), kept)
         self._hold(("n", node_id))
         self.nodes[node_id] = node
-        self.changes.append(["node", node_id, sorted(node.labels), dict(properties)])
+        self.changes.append(["node", node_id, sorted(node.labels), kept])
         return node
 
     def create_relationship(

@@ -39,11 +39,16 @@ class Committer:
         return self._roles.clients if self._storage.replicates else ()
 
     async def begin(self) -> Transaction:
-        """A transaction over what is committed now; waits for a commit in progress."""
+        """A transaction over what is committed now; waits for a commit in progress.
+
+        Raises:
+            TransientFailure: a snapshot is being loaded for longer than the access timeout.
+        """
         if self._engine_lock.locked():
             async with self._engine_lock:
                 pass
         await self._roles.lock.wait_free()
+        await self._roles.access.wait_shared()
         return self._storage.begin()
 
     async def commit(self, transaction: Transaction, *, explicit: bool) -> None:

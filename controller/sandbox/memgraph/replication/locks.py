@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import trio
 
+from controller.sandbox.memgraph.failures import STORAGE_LOCKED, TransientFailure
+
 SYSTEM_QUERY_WAIT_S = 0.1  # Memgraph's own
 
 
@@ -48,6 +50,37 @@ class RoleLock:
             self._exclusive = False
             self._freed.set()
             self._freed = trio.Event()
+
+
+class StorageAccess:
+    """Transactions share the storage; loading a main's snapshot has it alone."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._freed: trio.Event | None = None
+
+    async def wait_shared(self) -> None:
+        """Return when nobody has it alone.
+
+        Raises:
+            TransientFailure: not within the access timeout.
+        """
+        if self._freed is None:
+            return
+        with trio.move_on_after(self._timeout_s):
+            await self._freed.wait()
+            return
+        raise TransientFailure(STORAGE_LOCKED)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep new transactions waiting; open ones go on reading what they read."""
+        freed = self._freed = trio.Event()
+        try:
+            yield
+        finally:
+            self._freed = None
+            freed.set()
 
 
 class SystemTurn:

@@ -31,29 +31,14 @@ from controller.sandbox.memgraph.replication.client import (
     ReplicaClient,
     Status,
 )
-from controller.sandbox.memgraph.replication.locks import RoleLock
+from controller.sandbox.memgraph.replication.locks import RoleLock, StorageAccess
+from controller.sandbox.memgraph.replication.options import RoleOptions
 from controller.sandbox.memgraph.replication.rpc import RpcFailed
 from controller.sandbox.memgraph.replication.server import ReplicaServer
 
 
 class CannotRecoverReplica(Exception):
     """The persisted replica port cannot be bound: the real process aborts here."""
-
-
-@attrs.frozen
-class RoleOptions:
-    """The flags that concern the roles.
-
-    Attributes:
-        promotion_delay_s: what a promotion takes when no main is connected (MEMGRAPH L14).
-        guards_promotion: a replica inside a replicated commit refuses it (3.9 and later).
-    """
-
-    address: str
-    check_frequency_s: int
-    oldest_match: bool
-    promotion_delay_s: float = 0.0
-    guards_promotion: bool = False
 
 
 class RoleKeeper:
@@ -68,6 +53,7 @@ class RoleKeeper:
         log: Logbook,
     ) -> None:
         self.lock = RoleLock()
+        self.access = StorageAccess(options.access_timeout_s)
         self.state: ReplicationState = file.load()
         self._options = options
         self._storage = storage
@@ -117,6 +103,7 @@ class RoleKeeper:
         Raises:
             ClientFailure: already MAIN, the lock is busy, or the disk does not take it.
         """
+        self._refuse_managed("set role")
         if self.is_main or self._is_lock_busy():
             raise ClientFailure(failures.PROMOTE_REFUSED)
         with self.lock.exclusive():
@@ -139,6 +126,7 @@ class RoleKeeper:
                 is taken; in the last case the role *is* replica afterwards, without a server
                 (MEMGRAPH 1.5, trap).
         """
+        self._refuse_managed("set role")
         if not self.is_main or self._is_lock_busy():
             raise ClientFailure(failures.DEMOTE_REFUSED)
         with self.lock.exclusive():
@@ -161,6 +149,7 @@ class RoleKeeper:
         Raises:
             ClientFailure: with Memgraph's error number; after 3 and 5 the row stays behind.
         """
+        self._refuse_managed("register replica")
         if not self.is_main:
             raise ClientFailure(failures.REGISTER_ON_REPLICA)
         if self._is_lock_busy():
@@ -201,6 +190,7 @@ class RoleKeeper:
         Raises:
             ClientFailure: on a REPLICA, for an unknown name, or when the lock is busy.
         """
+        self._refuse_managed("drop replica")
         if not self.is_main:
             raise ClientFailure(failures.DROP_ON_REPLICA)
         if self._is_lock_busy():
@@ -227,6 +217,10 @@ class RoleKeeper:
                 await trio.sleep_forever()
 
     # -- inside ---------------------------------------------------------------------------------
+
+    def _refuse_managed(self, what: str) -> None:
+        if self._options.is_managed:
+            raise ClientFailure(f"Can't {what} manually on instance with coordinator server port.")
 
     def _is_lock_busy(self) -> bool:
         return self._faults.take("lock_busy") or self.lock.is_busy
@@ -259,6 +253,7 @@ class RoleKeeper:
             self._log,
             self.state.main_uuid,
             self._swapped,
+            self.access,
             self.lock if self._options.guards_promotion else None,
         )
         await server.open(self._options.address, self.state.port)

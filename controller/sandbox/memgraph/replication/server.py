@@ -1,8 +1,8 @@
 """The replication port of an instance in the REPLICA role.
 
 Promise: data is accepted only from the main whose UUID was swapped in last, and only for the same
-storage UUID; a ping needs neither (MEMGRAPH fact 4). Each message is handled without awaiting, so
-a promotion falls between two messages, never inside one.
+storage UUID; a ping needs neither (MEMGRAPH fact 4). Each message but a snapshot is handled without
+awaiting, so a promotion falls between two messages; a snapshot takes effect at its end, at once.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from controller.sandbox.memgraph.durability.storage import Storage
 from controller.sandbox.memgraph.failures import Failure
 from controller.sandbox.memgraph.faults import Faults, accepted, serve_port
 from controller.sandbox.memgraph.logbook import Logbook
-from controller.sandbox.memgraph.replication.locks import RoleLock
+from controller.sandbox.memgraph.replication.locks import RoleLock, StorageAccess
 from controller.sandbox.memgraph.replication.wire import Channel, WireBroken
 
 Head = dict[str, Any]
@@ -33,9 +33,11 @@ class ReplicaServer:
         log: Logbook,
         main_uuid: str,
         on_swap: Callable[[str], None],
+        access: StorageAccess,
         lock: RoleLock | None = None,
     ) -> None:
         self.main_uuid = main_uuid
+        self._access = access
         self._lock = lock  # held while data arrives, by the releases that do so
         self._connections = 0
         self._storage = storage
@@ -91,20 +93,39 @@ class ReplicaServer:
         self._connections += 1
         try:
             while (frame := await channel.receive()) is not None:
-                await channel.send(await self._answer_slowly(*frame))
+                await channel.send(await self.respond(*frame))
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, WireBroken) as problem:
             self._log.info(f"replication connection from {link.peer} ended: {problem}")
         finally:
             self._connections -= 1
             link.close_now()
 
-    async def _answer_slowly(self, head: Head, body: bytes) -> Head:
-        if not self._faults.slow_s:
+    async def respond(self, head: Head, body: bytes) -> Head:
+        """Do what one message asks for; its answer. Only a slow or loading replica awaits here."""
+        loads = head.get("op") == "snapshot" and self._is_ours(head)
+        if not self._faults.slow_s and not loads:
             return self._answer(head, body)
         guards = self._lock is not None and head.get("op") in _GUARDED
         with self._lock.shared() if guards and self._lock else nullcontext():
+            if loads:
+                with self._access.alone():
+                    return await self._load(body)
             await trio.sleep(self._faults.slow_s)
             return self._answer(head, body)
+
+    async def _load(self, body: bytes) -> Head:
+        """Load a snapshot in steps; a promotion that falls between two leaves all as it was."""
+        await trio.sleep(self._faults.slow_s)
+        try:
+            for _ in self._storage.replace_in_steps(body):
+                await trio.lowlevel.checkpoint()
+        except (ValueError, LookupError, TypeError) as problem:
+            self._log.error(f"replication: a snapshot cannot be loaded: {problem}")
+            return {"ok": False}
+        return {"ok": True, "ldt": self._storage.ldt}
+
+    def _is_ours(self, head: Head) -> bool:
+        return head.get("main") == self.main_uuid and head.get("storage") == self._storage.uuid
 
     def _answer(self, head: Head, body: bytes) -> Head:
         operation = head.get("op")
@@ -120,7 +141,7 @@ class ReplicaServer:
             if self._storage.ldt == 0:
                 self._storage.adopt_uuid(str(head.get("storage")))
             return {"ok": True}
-        if head.get("storage") != self._storage.uuid or operation not in _DATA:
+        if not self._is_ours(head) or operation not in _DATA:
             return {"ok": False}
         try:
             return _DATA[operation](self, head, body)
@@ -173,10 +194,6 @@ class ReplicaServer:
             self._storage.apply(commit, payload)
         return {"ok": True, "ldt": self._storage.ldt}
 
-    def _snapshot(self, head: Head, body: bytes) -> Head:
-        self._storage.replace(body)
-        return {"ok": True, "ldt": self._storage.ldt}
-
 
 _GUARDED = frozenset({"prepare", "apply", "finalize", "wal", "snapshot"})
 _DATA: dict[Any, Callable[[ReplicaServer, Head, bytes], Head]] = {
@@ -185,5 +202,4 @@ _DATA: dict[Any, Callable[[ReplicaServer, Head, bytes], Head]] = {
     "apply": ReplicaServer._apply,
     "finalize": ReplicaServer._finalize,
     "wal": ReplicaServer._wal,
-    "snapshot": ReplicaServer._snapshot,
 }
