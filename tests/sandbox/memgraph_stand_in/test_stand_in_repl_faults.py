@@ -131,8 +131,12 @@ async def test_drop_during_a_queued_check_may_hang(world: World) -> None:
 
 
 async def promote_inside_a_commit(world: World, version: str) -> int:
-    """The tag of the outcome of a promotion while the replica takes a commit slowly."""
-    main, replica = (world.stand(n, f"--stand-in-version={version}") for n in ("main", "replica"))
+    """The tag of the outcome of a promotion while the replica takes a commit slowly.
+
+    Checks are off: the commit would wait behind a slow ping, and the promotion fall before it.
+    """
+    flags = (f"--stand-in-version={version}", "--replication-replica-check-frequency-sec=0")
+    main, replica = (world.stand(name, *flags) for name in ("main", "replica"))
     await main.start()
     await replica.start()
     await replica.demote()
