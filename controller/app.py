@@ -26,6 +26,7 @@ from controller.kube import (
     KubeLedgerStore,
     KubeNames,
     KubePodControl,
+    KubeRequests,
     KubeTimes,
     LeaseLeadership,
     open_client,
@@ -112,6 +113,7 @@ async def _adapters(
             leadership=LeaseLeadership(transport, names, times, on_trouble=on_trouble),
             pods=KubePodControl(transport, names, times),
             memgraph=instances,
+            requests=KubeRequests(transport, names, times),
         )
 
 
@@ -215,7 +217,7 @@ async def _listen(settings: Settings, gateways: Gateways, nursery: trio.Nursery)
     rw, ro = settings.gateway_bind_address, settings.gateway_read_bind_address
     where = {Kind.RW: (rw.host, rw.port), Kind.RO: (ro.host, ro.port)}
     await nursery.start(gateways.run, where)
-    for kind, at in gateways.listening.items():
+    for kind, at in gateways.bound.items():
         log.info("listening", gateway=kind, at=at, workers=settings.gateway_workers)
 
 

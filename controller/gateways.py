@@ -62,7 +62,7 @@ class Gateways:
         self._wished = trio.Event()
         self._routes: dict[Kind, Route] = {}
         self._marks: list[tuple[int, Callable[[int], None]]] = []
-        self.listening: dict[str, str] = {}  # kind -> "host:port", once it is bound
+        self.bound: dict[str, str] = {}  # kind -> "host:port", once it is bound
         on_over = _log_session if logs_sessions else None
         self.workers: Workers | None = None
         self.by_kind: dict[Kind, Gateway] = {}
@@ -107,7 +107,7 @@ class Gateways:
                     for kind, gateway in self.by_kind.items()
                 }
             for kind, (host, port) in bound.items():
-                self.listening[kind.value] = f"{host}:{port}"
+                self.bound[kind.value] = f"{host}:{port}"
             task_status.started()
 
     # -- what the gatekeeper tells
@@ -171,6 +171,13 @@ class Gateways:
         counters = self.workers.counters(kind)
         route = self._routes.get(kind)
         return evolve(counters, term=None if route is None else route.term)
+
+    @property
+    def listening(self) -> dict[str, str]:
+        """Where clients are taken now, by kind: nowhere while no relay process serves."""
+        if self.workers is not None and not self.workers.is_serving:
+            return {}
+        return self.bound
 
     @property
     def sessions(self) -> int:

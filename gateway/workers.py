@@ -135,6 +135,11 @@ class Workers:
         return tuple(s.process.pid for s in self._slots if s.process is not None)
 
     @property
+    def is_serving(self) -> bool:
+        """Whether some worker has told its numbers in its present life."""
+        return any(slot.counters for slot in self._slots)
+
+    @property
     def restarts(self) -> int:
         """Workers that had to be started again."""
         return sum(max(0, slot.lives - 1) for slot in self._slots)

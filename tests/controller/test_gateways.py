@@ -1,5 +1,7 @@
 """The pod's gateways as the gatekeeper sees them: with relay processes and without."""
 
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,7 +32,7 @@ async def _session(
     gateways: Gateways, listener: socket.socket
 ) -> tuple[trio.SocketStream, trio.SocketStream]:
     """A client and its upstream's side, after a question and its answer."""
-    host, _, port = gateways.listening["rw"].rpartition(":")
+    host, _, port = gateways.bound["rw"].rpartition(":")
     client = await trio.open_tcp_stream(host, int(port))
     await client.send_all(b"question")
     wishes = await gateways.wait_wishes()
@@ -91,3 +93,20 @@ async def test_a_need_without_a_route_is_dropped() -> None:
     gateways._on_need(Kind.RW, "memgraph-0", 2)
     with trio.fail_after(1):
         assert await gateways.wait_wishes() == (Wish(Kind.RW, main),)
+
+
+@BOTH_WAYS
+async def test_it_listens_once_somebody_serves(workers: int) -> None:
+    """A pod whose relay process does not serve says that it does not listen; it does again when
+    the process has been replaced."""
+    async with running(workers) as gateways:
+        while not gateways.listening:
+            await trio.sleep(0.005)
+        assert set(gateways.listening) == {"rw", "ro"}
+        if gateways.workers is None:
+            return
+        os.kill(gateways.workers.pids[0], signal.SIGKILL)
+        while gateways.listening:
+            await trio.sleep(0.001)
+        while not gateways.listening:
+            await trio.sleep(0.005)
