@@ -96,6 +96,8 @@ class Cluster:
     lagging: frozenset[Instance] = frozenset()
     """Eligible instances that are registered as ASYNC until they have caught up: a synchronous
     replica that still recovers makes the main refuse every write meanwhile."""
+    is_main_drained: bool = True
+    """Whether the last change of main was drained, so that no acknowledged write can be missing."""
     verdict: str = ""  # of the last change of main: may acknowledged writes be missing?
     pause: Pause | None = None
     is_observed: bool = False

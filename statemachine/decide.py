@@ -129,6 +129,8 @@ def _fits(rule: Rule, payload: Payload) -> bool:
     match payload:
         case e.MainLost(candidate=candidate):
             return (candidate is not None) == (rule.dest is Phase.FAILOVER)
+        case e.CandidateLost(candidate=candidate):
+            return (candidate is None) == (rule.dest is Phase.DEGRADED)
         case e.MainPromoted(sync=sync):
             return bool(sync) == (rule.dest is Phase.OPERATIONAL)
         case e.ResetOrdered(request=request):

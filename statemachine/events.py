@@ -183,9 +183,10 @@ class MainFenced:
 
 @frozen
 class CandidateLost:
-    """The candidate died before it was promoted; another member of the sync set, in a new term."""
+    """The candidate died before it was promoted; another member of the sync set, in a new term, or
+    nobody (None): then RW stays closed until one of them is back."""
 
-    candidate: Instance
+    candidate: Instance | None
     cause: str
 
 

@@ -172,12 +172,11 @@ def _main_fenced(c: Cluster, p: e.MainFenced) -> Cluster:
 
 
 def _candidate_lost(c: Cluster, p: e.CandidateLost) -> Cluster:
-    after = change(
-        c,
-        term=next_term(c),
-        readers=c.readers - {p.candidate},
-        registrations=() if c.change and c.change.fence else c.registrations,
-    )
+    fenced = c.change is not None and bool(c.change.fence)
+    names = () if fenced else c.registrations
+    if p.candidate is None:
+        return change(c, term=next_term(c), change=None, registrations=names, is_main_lost=True)
+    after = change(c, term=next_term(c), readers=c.readers - {p.candidate}, registrations=names)
     return _edit_change(after, candidate=p.candidate, needs_drain=False, fence="", cause=p.cause)
 
 
@@ -194,9 +193,17 @@ def _main_promoted(c: Cluster, p: e.MainPromoted) -> Cluster:
         readers=c.readers - {p.main},
         change=None,
         refused=_still_refused(c, p.main),
-        verdict=p.verdict,
+        verdict=c.verdict if _is_drained(c) and c.refused else p.verdict,
+        is_main_drained=_is_drained(c) and (c.is_main_drained or not c.refused),
     )
     return _with_sync(after, sync)
+
+
+def _is_drained(c: Cluster) -> bool:
+    """Whether this change loses nothing. What an earlier one may have lost stays said for as long
+    as somebody is refused, who may hold it."""
+    moved = c.change
+    return moved is None or moved.is_drained or moved.candidate == moved.old_main
 
 
 def _still_refused(c: Cluster, main: Instance) -> tuple[Refused, ...]:
@@ -209,7 +216,8 @@ def _still_refused(c: Cluster, main: Instance) -> tuple[Refused, ...]:
 
 def _main_returned(c: Cluster, p: e.MainReturned) -> Cluster:
     term = next_term(c)
-    return change(c, term=term, main_term=term, rw_open=True, is_main_lost=False)
+    alone_and_required = len(c.sync) == 1 and c.durability is Durability.REQUIRED
+    return change(c, term=term, main_term=term, rw_open=not alone_and_required, is_main_lost=False)
 
 
 def _readers_changed(c: Cluster, p: e.ReadersChanged) -> Cluster:
@@ -220,7 +228,18 @@ def _instance_refused(c: Cluster, p: e.InstanceRefused) -> Cluster:
     others = tuple(r for r in c.refused if r.instance != p.instance)
     names = tuple(r for r in c.registrations if r.name != p.name)
     refused = Refused(p.instance, c.term, p.text)
-    return change(c, refused=(*others, refused), registrations=names)
+    return change(
+        c, refused=(*others, refused), registrations=names, verdict=_amended(c, p.instance)
+    )
+
+
+def _amended(c: Cluster, instance: Instance) -> str:
+    """A refused instance may hold what the main does not. After a change that was not drained that
+    may be an acknowledged write: a main acknowledges also when the second phase of its commit was
+    lost on the way to the replica, and may die right afterwards (S13, MEMGRAPH 3.6a)."""
+    if c.is_main_drained or c.verdict not in ("", "none"):
+        return c.verdict
+    return f"at most 1 transaction a writer: {instance} may hold what {c.main} does not"
 
 
 def _reset_ordered(c: Cluster, p: e.ResetOrdered) -> Cluster:

@@ -99,8 +99,8 @@ def operational_has_two_copies(before: Cluster, event: Event, after: Cluster) ->
 
 def sync_members_are_registered(before: Cluster, event: Event, after: Cluster) -> str:
     """S3: outside FAILOVER each sync replica has a present, joined name."""
-    if after.phase is Phase.FAILOVER:
-        return ""
+    if after.phase is Phase.FAILOVER or after.is_main_lost:
+        return ""  # nobody writes
     joined = {r.instance for r in after.registrations if r.is_joined}
     missing = after.sync_replicas - joined
     return f"no name for {sorted(missing)}" if missing else ""

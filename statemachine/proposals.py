@@ -88,8 +88,9 @@ def loss(cluster: Cluster, view: View) -> Iterator[Proposal]:
     was_silent = evidence.needs_s > 0
     lost = e.MainLost(candidate, evidence.cause, was_silent, int(view.wall_s))
     yield Proposal(lost, evidence.cause, candidate)
-    if cluster.phase is Phase.DEGRADED and not cluster.is_main_lost:
-        why = f"{evidence.cause}; nobody else is safe: {cluster.main} must come back"
+    if not cluster.is_main_lost:
+        who = " or ".join(sorted(cluster.sync))
+        why = f"{evidence.cause}; nobody is safe: {who} must come back"
         nobody = e.MainLost(None, evidence.cause, was_silent, int(view.wall_s))
         yield Proposal(nobody, why, candidate)
 
@@ -175,8 +176,11 @@ def lost_candidate(cluster: Cluster, view: View) -> Iterator[Proposal]:
     others = cluster.sync - {change.candidate}
     usable = sorted(i for i in others if view.is_answering(i) and f.is_ours(cluster, view, i))
     cause = f"{change.candidate} is gone: {seen.failure_text or 'no answer'}"
-    for other in usable[:1] or sorted(others)[:1]:
+    for other in usable[:1]:
         yield Proposal(e.CandidateLost(other, cause), cause, other)
+    if not usable:
+        who = " or ".join(sorted(cluster.sync))
+        yield Proposal(e.CandidateLost(None, cause), f"{cause}; {who} must come back")
 
 
 # -- DEGRADED and OPERATIONAL

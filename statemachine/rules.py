@@ -86,6 +86,13 @@ RULES: tuple[Rule, ...] = (
         "no safe candidate: RW closes until the main is back",
     ),
     Rule(
+        "main_lost",
+        (O,),
+        D,
+        (g.evidence_lasts, g.vantages_agree, g.no_registration_under_way, g.nobody_is_safe),
+        "no safe candidate: RW closes until a member of the sync set is back",
+    ),
+    Rule(
         "renewal_started",
         (O, D),
         F,
@@ -131,6 +138,7 @@ RULES: tuple[Rule, ...] = (
         (g.in_sync_set, g.subject_answers, g.subject_is_ours, g.no_reset_is_open),
         "another member of the sync set, in a new term",
     ),
+    Rule("candidate_lost", (F,), D, (g.nobody_is_safe,), "nobody is left: RW stays closed"),
     Rule(
         "main_promoted",
         (F,),
@@ -167,8 +175,27 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "main_returned",
         (D,),
+        O,
+        (
+            g.main_answers_as_main,
+            g.subject_is_ours,
+            g.outcome_is_settled,
+            g.copies_are_registered,
+            g.another_copy_remains,
+        ),
+        "the appointed main is back, and so is its other copy's row",
+    ),
+    Rule(
+        "main_returned",
+        (D,),
         None,
-        (g.main_answers_as_main, g.subject_is_ours, g.outcome_is_settled),
+        (
+            g.main_answers_as_main,
+            g.subject_is_ours,
+            g.outcome_is_settled,
+            g.copies_are_registered,
+            g.no_copy_remains,
+        ),
         "the appointed main is back after an outage without a candidate",
     ),
     # -- redundancy

@@ -98,7 +98,7 @@ def nobody_is_safe(s: Situation) -> Fact:
         for i in sorted(s.cluster.sync)
         if s.view.is_answering(i) and f.is_ours(s.cluster, s.view, i)
     ]
-    return Fact(not usable, f"reachable: {', '.join(usable) or 'none'}")
+    return Fact(not usable, f"reachable: {', '.join(usable) or 'none'}", True)
 
 
 def main_answers_as_main(s: Situation) -> Fact:

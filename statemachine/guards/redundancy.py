@@ -63,6 +63,14 @@ def sync_is_unready_or_leaves(s: Situation) -> Fact:
     )
 
 
+def copies_are_registered(s: Situation) -> Fact:
+    """Every other member of the sync set has a joined name; else the main has lost its rows, and
+    is given a new term (S2)."""
+    joined = {r.instance for r in s.cluster.registrations if r.is_joined}
+    missing = sorted(s.cluster.sync_replicas - joined)
+    return Fact(not missing, f"without a name: {', '.join(missing) or 'nobody'}", True)
+
+
 def another_copy_remains(s: Situation) -> Fact:
     """Without it another replica still holds every acknowledged write."""
     rest = s.cluster.sync_replicas - {s.subject}

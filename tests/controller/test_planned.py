@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import trio
 from test_interrupted import check_world, interrupt, settled
-from test_pod_flow import LIMIT_S, Scene, operational
+from test_pod_flow import LIMIT_S, POLICY, Scene, operational
 
 from statemachine.ids import Instance, Phase
 from statemachine.prestop import may_stop
+from statemachine.view import Policy
 
 GAP_S = 0.5  # the longest time without an open gateway within a planned change
 
@@ -134,7 +135,7 @@ async def test_a_reset_is_finished_by_a_new_leader(
 ) -> None:
     """The leader dies after any event of a reset: the order is void in the next term, and the
     instance is rebuilt all the same; only it was ever restarted (S12)."""
-    scene = Scene(nursery)
+    scene = Scene(nursery, Policy(eligible=POLICY.eligible, reset="always"))
     with trio.fail_after(8 * LIMIT_S):
         await operational(scene)
         scene.world.instances[Instance("memgraph-2")].nodes = 5

@@ -327,7 +327,7 @@ def make_stored(scene: Scene, data: dict[str, str]) -> Any:
 async def test_refused_instance_is_reset_and_joins_again(autojump_clock: Any, nursery: Any) -> None:
     """An old main whose data the new one refuses (Error 3) is set aside by order of the ledger and
     comes back as a copy; the main and the sync set are never touched (S12)."""
-    scene = Scene(nursery)
+    scene = Scene(nursery, Policy(eligible=POLICY.eligible, reset="always"))
     with trio.fail_after(LIMIT_S):
         await operational(scene)
         scene.world.instances[Instance("memgraph-2")].nodes = 5
@@ -340,4 +340,25 @@ async def test_refused_instance_is_reset_and_joins_again(autojump_clock: Any, nu
         await scene.wait_phase(Phase.OPERATIONAL)
         assert "instance_refused" in scene.triggers()
         assert scene.cluster.main == "memgraph-1"
+        nursery.cancel_scope.cancel()
+
+
+async def test_data_that_may_be_acknowledged_wait_for_a_person(
+    autojump_clock: Any, nursery: Any
+) -> None:
+    """By default an old main that was killed and is refused is not set aside: it may hold what its
+    clients were told is written; the verdict says so (S12, S13)."""
+    scene = Scene(nursery)
+    with trio.fail_after(LIMIT_S):
+        await operational(scene)
+        scene.world.instances[Instance("memgraph-2")].nodes = 5
+        await scene.wait(lambda: len(scene.cluster.readers) == 2, "readers")
+        scene.world.kill("memgraph-0")
+        scene.world.instances[Instance("memgraph-0")].refuses_registration = 3
+        await scene.wait_writable("memgraph-1")
+        scene.world.restart("memgraph-0")
+        await scene.wait(lambda: "instance_refused" in scene.triggers(), "refused")
+        await trio.sleep(20)
+        assert "reset_ordered" not in scene.triggers()
+        assert scene.cluster.verdict.startswith("at most 1 transaction a writer")
         nursery.cancel_scope.cancel()

@@ -51,6 +51,7 @@ SAMPLES: tuple[Payload, ...] = (
     e.DrainAbandoned("the marker did not go through in time"),
     e.MainFenced("demoted"),
     e.CandidateLost(B, "memgraph-0 is gone"),
+    e.CandidateLost(None, "memgraph-0 is gone"),
     e.MainPromoted(B, frozenset({A}), "none"),
     e.MainReturned(A),
     e.ReadersChanged(frozenset({B, C})),

@@ -34,8 +34,17 @@ from sights import (
 
 from statemachine.cluster import Change, Cluster, Refused
 from statemachine.decide import decide
-from statemachine.events import DecisionRefused, Event, MainLost, MainPromoted
-from statemachine.facts import choose_candidate
+from statemachine.events import (
+    CandidateLost,
+    DecisionRefused,
+    Event,
+    InstanceRefused,
+    MainLost,
+    MainPromoted,
+)
+from statemachine.evolve import evolve as fold
+from statemachine.facts import Situation, choose_candidate
+from statemachine.guards import reset_is_allowed
 from statemachine.ids import Durability, Instance, Mode, Phase, Role, RowStatus, Seq, Term
 from statemachine.observations import Container, Failure
 from statemachine.plan import plan
@@ -149,15 +158,12 @@ def test_who_is_candidate(instances: Any, wanted: Instance) -> None:
 
 
 UNFIT = [
-    ("it does not answer", failing(SYNC, REFUSES, 5), {}, "subject_answers"),
-    ("its data are foreign", seen(B, storage_uuid="other"), {}, "subject_is_ours"),
     (
         "it may be reset any moment",
         SYNC,
         {"refused": (Refused(B, Term(3), "Error: 3", 7),)},
         "no_reset_is_open",
     ),
-    ("it left the sync set", SYNC, {"sync": frozenset({A})}, "subject_answers"),
 ]
 
 
@@ -174,6 +180,47 @@ def test_an_unfit_candidate_is_refused_and_noted(sync: Any, more: Any, guard: st
     assert (decision.payload.trigger, decision.payload.guard) == ("main_lost", guard)
     noted = f"main_lost/{decision.payload.candidate}/{guard}"
     assert decided(evolve(cluster, noted=frozenset({noted})), sight) == ""
+
+
+@pytest.mark.parametrize(
+    "sync", [failing(SYNC, REFUSES, 5), seen(B, storage_uuid="other")], ids=["gone", "empty"]
+)
+def test_an_operational_cluster_that_lost_both_copies_says_so(sync: Any) -> None:
+    """Main and sync are both unusable: writes close in the ledger, which says who must come back;
+    whoever comes first goes on (found by the model check)."""
+    dead = failing(MAIN, REFUSES, 5, pod=GONE)
+    decision = decide(OPERATIONAL, view(dead, sync, OTHER))
+    assert isinstance(decision, Event)
+    assert isinstance(decision.payload, MainLost)
+    assert decision.payload.candidate is None
+    assert "memgraph-0 or memgraph-1 must come back" in decision.why
+    lost = fold(OPERATIONAL, decision)
+    assert lost.phase is Phase.DEGRADED
+    assert decided(lost, view(dead, SYNC, OTHER)) == "main_lost"
+    back = decide(lost, view(MAIN, sync, OTHER))
+    assert isinstance(back, Event)
+    assert (back.trigger, back.dest) == ("main_returned", Phase.OPERATIONAL)
+
+
+def test_a_refused_old_main_amends_the_verdict() -> None:
+    """A main acknowledges also when the second phase of its commit was lost on the way, and may die
+    right afterwards: an old main that is refused may hold that write, and no setting but `always`
+    sets it aside by itself (S12, S13; found by the model check)."""
+    registrations = (joined("memgraph_0_g9", A, is_joined=False),)
+    undrained = evolve(
+        DEGRADED,
+        main=B,
+        sync=frozenset({B}),
+        readers=frozenset({C}),
+        registrations=registrations,
+        verdict="none",
+    )
+    refusal = InstanceRefused(A, "memgraph_0_g9", "Error: 3")
+    happened = Event(refusal, Phase.DEGRADED, Phase.DEGRADED, "because")
+    assert fold(undrained, happened).verdict == "none"
+    after = fold(evolve(undrained, is_main_drained=False), happened)
+    assert after.verdict.startswith("at most 1 transaction a writer: memgraph-0 may hold what")
+    assert not reset_is_allowed(Situation(after, WELL, A)).ok
 
 
 def test_without_a_candidate_writes_close_until_the_main_is_back() -> None:
@@ -282,12 +329,17 @@ def test_the_verdict_tells_a_dead_main_from_a_silent_one(silent: bool, verdict: 
 
 
 def test_a_dead_candidate_gives_way() -> None:
-    """Another member of the sync set follows in a new term; an unreachable one is named."""
+    """Another member of the sync set follows in a new term; when there is none, writes stay closed
+    and the ledger says who must come back."""
     dead = failing(SYNC, REFUSES, 5)
     assert decided(FENCED, view(seen(A), dead, OTHER)) == "candidate_lost"
     waiting = view(failing(MAIN, REFUSES, 5, pod=GONE), dead, OTHER)
-    cluster = evolve(FENCED, noted=frozenset({f"candidate_lost/{A}/subject_answers"}))
-    assert refused(cluster, waiting, "candidate_lost").candidate == A
+    decision = decide(FENCED, waiting)
+    assert isinstance(decision, Event)
+    assert decision.payload == CandidateLost(None, f"{B} is gone: no answer")
+    lost = fold(FENCED, decision)
+    assert (lost.phase, lost.is_main_lost, lost.change) == (Phase.DEGRADED, True, None)
+    assert decided(lost, view(failing(MAIN, REFUSES, 5, pod=GONE), SYNC, OTHER)) == "main_lost"
 
 
 UNREADY = evolve(
