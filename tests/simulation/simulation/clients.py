@@ -1,14 +1,41 @@
 """Clients that write through the gateways and remember what they were told."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
 import trio
 
+from statemachine.ids import Role
+
+from . import replication
 from .books import Books
+from .memgraph import Died, Instances, Memgraph, Refused
 from .relay import Outcome, Relay
 
 PATIENCE_S = 6.0  # then a client gives up on a session or an answer
+
+
+class Bypasser:
+    """Writes around the gateways, to whoever says MAIN. Nothing is promised to it; what it does to
+    histories must not cost the others a write."""
+
+    def __init__(self, dice: Random, instances: Instances) -> None:
+        self._dice, self._instances = dice, instances
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        number = 0
+        while True:
+            await trio.sleep(1.0 + 4.0 * self._dice.random())
+            instance = self._dice.choice(list(self._instances.by_name.values()))
+            if instance.is_up and not instance.is_hung and instance.role is Role.MAIN:
+                number -= 1  # below 0: no number of the books
+                self._instances.spawn(self._write, instance, number)
+
+    async def _write(self, instance: Memgraph, number: int) -> None:
+        with suppress(Refused, Died):
+            await replication.commit(instance, number)
 
 
 class Client:

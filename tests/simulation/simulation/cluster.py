@@ -36,7 +36,7 @@ from statemachine.view import Policy
 from .actors import Freezer, _actor, become_actor
 from .api import Api
 from .books import Books
-from .clients import Client
+from .clients import Bypasser, Client
 from .dice import wall_clock
 from .kubelet import Kubelet, controller_pod_object
 from .link import Links, link_class
@@ -72,6 +72,7 @@ class Shape:
     clients: int = 2
     durability: Durability = Durability.PREFERRED
     renewal: str = "eager"
+    is_bypassed: bool = False  # somebody writes around the gateways
 
 
 class Cluster:
@@ -148,6 +149,8 @@ class Cluster:
             nursery.start_soon(self._keep_rows)
             for number in range(self.shape.clients):
                 self._add_client(f"client-{number}", nursery)
+            if self.shape.is_bypassed:
+                nursery.start_soon(Bypasser(Random(self.dice.random()), self.instances).run)
             task_status.started()
             await trio.sleep_forever()
 

@@ -245,7 +245,11 @@ def run_plan(plan: Plan) -> Verdict:
 
     failure = ""
     with fixed(plan.seed) as dice:
-        shape = Shape(durability=Durability(plan.durability), renewal=plan.renewal)
+        shape = Shape(
+            durability=Durability(plan.durability),
+            renewal=plan.renewal,
+            is_bypassed=plan.is_bypassed,
+        )
         cluster = Cluster(dice, shape, note)
         director = Director(plan, cluster, Injector(cluster), trace)
         cluster.books.on_event = director.on_event

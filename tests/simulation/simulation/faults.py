@@ -53,6 +53,7 @@ class Plan:
     durability: str = "preferred"
     renewal: str = "eager"
     is_early: bool = False  # faults begin with the first second, before there is a main
+    is_bypassed: bool = False  # somebody writes around the gateways
 
     def to_json(self) -> str:
         """For a file."""
@@ -111,8 +112,8 @@ def draw_plan(seed: int, minutes: float = 10.0) -> Plan:
     dead = dice.choice(("", "", *INSTANCES, *INSTANCES, *CONTROLLERS))
     durability = dice.choice(("preferred", "preferred", "preferred", "required"))
     renewal = dice.choice(("eager", "eager", "eager", "eager", "lazy", "off"))
-    is_early = dice.random() < 0.15
-    return Plan(seed, tuple(faults), dead, durability, renewal, is_early)
+    is_early, is_bypassed = dice.random() < 0.15, dice.random() < 0.1
+    return Plan(seed, tuple(faults), dead, durability, renewal, is_early, is_bypassed)
 
 
 def _draw(dice: Random, at_s: float) -> Fault:
