@@ -20,7 +20,7 @@ from controller.errors import (
     MemgraphUnreachable,
 )
 from controller.memgraph import register_error
-from controller.ports import GatewayLeases, MemgraphInstance, PodControl
+from controller.ports import GatewayLeases, MemgraphInstance, PodControl, Requests
 from statemachine import commands as c
 from statemachine.commands import Command
 from statemachine.ids import Incarnation, Instance, Seq
@@ -59,10 +59,11 @@ class Executor:
         gateways: GatewayLeases,
         pods: PodControl,
         report: Callable[[Observation], None],
+        requests: Requests | None = None,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._memgraph, self._gateways, self._pods = memgraph, gateways, pods
-        self._report, self._clock = report, clock
+        self._report, self._clock, self._requests = report, clock, requests
         self._nursery: trio.Nursery | None = None
         self._running: dict[str, Command] = {}
         self._pauses: dict[Command, tuple[float, float]] = {}  # command -> (until, length)
@@ -149,6 +150,8 @@ class Executor:
                 await self._memgraph(command.main).drop(command)
             case c.ListGateways():
                 await self._list_gateways(command)
+            case c.CloseRequest() if self._requests is not None:
+                await self._requests.close(command.id)
             case _:
                 await self._pod_command(command)
         return Done()
@@ -178,5 +181,7 @@ def target_of(command: Command) -> str:
             return "gateways"
         case c.WriteResetToken() | c.WithdrawResetToken():
             return f"reset of {command.instance}"
+        case c.CloseRequest():
+            return "requests"
         case _:
             return command.instance

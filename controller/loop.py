@@ -7,6 +7,7 @@ commands that `plan` owes to the executor. No locks: nobody else changes what is
 
 import math
 import secrets
+import time
 from collections.abc import Callable
 
 import structlog
@@ -67,10 +68,12 @@ Follower = Callable[[Cluster, View], None]
 
 class Loop:
     """State of one controller pod. `followers` are called after every turn and every event with
-    what is true now; they must not block."""
+    what is true now; they must not block. `wall` tells the time of people, in seconds."""
 
-    def __init__(self, chronicle: Chronicle, view: View) -> None:
-        self.chronicle, self.view = chronicle, view
+    def __init__(
+        self, chronicle: Chronicle, view: View, wall: Callable[[], float] = time.time
+    ) -> None:
+        self.chronicle, self.view, self._wall = chronicle, view, wall
         self.refusals: tuple[Refusal, ...] = ()
         self.followers: list[Follower] = []
         self.after_command: Callable[[CommandEnded], None] = lambda ended: None
@@ -116,7 +119,7 @@ class Loop:
             spilled, self._spilled = self._spilled, ()
             for message in spilled:
                 self._take(message)
-            self._observe(Ticked(trio.current_time()))
+            self._observe(Ticked(trio.current_time(), self._wall()))
             await self.turn()
 
     def _wait_s(self) -> float:

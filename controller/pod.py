@@ -5,6 +5,8 @@ and serves its gateways too. Only `_reign` runs on the leader alone.
 """
 
 import math
+import time
+from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -25,6 +27,7 @@ from controller.ports import (
     MemgraphInstance,
     MemgraphInstances,
     PodControl,
+    Requests,
     StoredLedger,
 )
 from controller.prober import Prober
@@ -38,6 +41,8 @@ from statemachine.observations import (
     GatewaysListed,
     PodFacts,
     PodsListed,
+    Request,
+    RequestsListed,
 )
 from statemachine.view import Policy, View
 
@@ -56,6 +61,7 @@ class Adapters:
     leadership: Leadership
     pods: PodControl
     memgraph: MemgraphInstances
+    requests: Requests | None = None  # None: nobody can ask for anything
 
 
 @frozen
@@ -93,14 +99,19 @@ class ControllerPod:
     """Joins the parts; owns no state of its own but the probers."""
 
     def __init__(
-        self, settings: PodSettings, adapters: Adapters, gateways: Gateways, reign: Reign
+        self,
+        settings: PodSettings,
+        adapters: Adapters,
+        gateways: Gateways,
+        reign: Reign,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._adapters, self.gateways = settings, adapters, gateways
         self._reign_state = reign
         self.troubles: dict[str, str] = {}
         chronicle = Chronicle(adapters.store, by=settings.name)
         view = View(settings.policy, me=settings.name, started_at_s=trio.current_time())
-        self.loop = Loop(chronicle, view)
+        self.loop = Loop(chronicle, view, wall)
         self.gatekeeper = Gatekeeper(
             pod=settings.name,
             bolt_port=settings.bolt_port,
@@ -127,6 +138,7 @@ class ControllerPod:
             nursery.start_soon(self._watch_pods)
             nursery.start_soon(self._watch_gateways)
             nursery.start_soon(self._watch_ledger)
+            nursery.start_soon(self._watch_requests)
             nursery.start_soon(self.gatekeeper.run)
             nursery.start_soon(self._adapters.leadership.contend, self._reign)
 
@@ -165,6 +177,13 @@ class ControllerPod:
             self.loop.report(LedgerSeen(stored))
 
         await self._adapters.informers.watch_ledger(seen, partial(self._trouble, "ledger"))
+
+    async def _watch_requests(self) -> None:
+        async def listed(requests: tuple[Request, ...]) -> None:
+            self.loop.report(RequestsListed(trio.current_time(), requests))
+
+        if self._adapters.requests is not None:
+            await self._adapters.requests.watch(listed, partial(self._trouble, "requests"))
 
     async def _read_head(self) -> float | None:
         """A quorum read, folded by the loop: when it was sent; None if it failed."""
@@ -244,6 +263,7 @@ class ControllerPod:
             memgraph=self._reach_now,
             gateways=self._adapters.leases,
             pods=self._adapters.pods,
+            requests=self._adapters.requests,
             report=self.loop.report,
         )
         log.info("leading", identity=identity)

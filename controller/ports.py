@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from statemachine.commands import Demote, Drop, Mark, Promote, Register
 from statemachine.ids import Incarnation, Instance, Role
-from statemachine.observations import GatewayFacts, PodFacts, Row
+from statemachine.observations import GatewayFacts, PodFacts, Request, Row
 
 
 @frozen
@@ -96,6 +96,21 @@ class PodControl(Protocol):
     async def write_reset_token(self, instance: Instance, token: int) -> None: ...
 
     async def withdraw_reset_token(self, instance: Instance) -> None: ...
+
+
+class Requests(Protocol):
+    """The ConfigMap `<release>-requests`: written by people, tidied up by the leader."""
+
+    async def watch(
+        self,
+        handler: Callable[[tuple[Request, ...]], Awaitable[None]],
+        on_trouble: Callable[[str], None],
+    ) -> None:
+        """As `Informers`: all that stand there, after every change."""
+
+    async def close(self, request_id: str) -> None:
+        """Remove one entry; one that is gone is success. Raises CommandOutcomeUnknown,
+        KubeUnavailable, KubeForbidden, KubeRefused."""
 
 
 @frozen

@@ -52,6 +52,11 @@ def duration_s(text: str) -> float:
     return total_s
 
 
+def duration_or_zero_s(text: str) -> float:
+    """As duration_s; zero is allowed."""
+    return 0.0 if re.fullmatch(r"0+(ms|s|m|h)?", text) else duration_s(text)
+
+
 def duration_or_off_s(text: str) -> float:
     """As duration_s; "off" is infinity."""
     return math.inf if text == "off" else duration_s(text)

@@ -23,6 +23,7 @@ from controller.setting_values import (
     address,
     choice,
     duration_or_off_s,
+    duration_or_zero_s,
     duration_s,
     integer,
     integer_or_off,
@@ -43,12 +44,10 @@ TICK_S = 0.25  # the loop looks at the clock this often; an answer may be that m
 OUR_PREFIXES = ("GATEWAY_", "READ_GATEWAY_", "LEASE_", "PROBE_")
 NOT_IN_THIS_VERSION = (
     "RECONCILE_INTERVAL",
-    "FAILOVER_COOLDOWN",
     "PRESTOP_TIMEOUT",
-    "OBSERVE_ONLY",
 )
 """Names that a person may know from elsewhere. Ignoring them in silence would be worse than to say
-so: who sets OBSERVE_ONLY counts on it."""
+so: who sets PRESTOP_TIMEOUT here counts on it."""
 
 SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP|UDP)\w*)?)")
 """What the kubelet sets for each Service of the namespace, also for one called `gateway`."""
@@ -213,6 +212,16 @@ class Settings:
         "rebuild a replica whose data are refused: only if no write can be missing, or always",
     )
 
+    failover_cooldown_s: float = setting(
+        "FAILOVER_COOLDOWN",
+        duration_or_zero_s,
+        "0s",
+        "no second automatic failover sooner than this after the last one; 0s: no limit",
+    )
+    observe_only: bool = setting(
+        "OBSERVE_ONLY", switch, "false", "decisions are recorded, and nothing is done"
+    )
+
     probe_interval_s: float = setting("PROBE_INTERVAL", duration_s, "250ms", "between two probes")
     probe_timeout_s: float = setting("PROBE_TIMEOUT", duration_s, "1s", "of one probe")
     main_grace_s: float = setting("MAIN_GRACE", duration_s, "2s", "a silent main is not yet lost")
@@ -263,6 +272,9 @@ class Settings:
             renewal=self.epoch_renewal,
             reset=self.auto_reset,
             read_fallback_main=self.read_fallback == "main",
+            cluster_name=self.release_name,
+            failover_cooldown_s=self.failover_cooldown_s,
+            observe_only=self.observe_only,
         )
 
 

@@ -15,6 +15,19 @@ LAZY = {
     "sandbox": ("controller.cli.sandbox", "sandbox"),
     "demo": ("controller.cli.demo", "demo"),
     "check-gateways": ("controller.cli.check_gateways", "check_gateways"),
+    **{
+        name: ("controller.cli.asking_commands", name)
+        for name in (
+            "switchover",
+            "failover",
+            "pause",
+            "resume",
+            "durability",
+            "observe",
+            "reinit",
+            "acknowledge",
+        )
+    },
 }
 FOLLOW_S = 1.0  # between two reads of the ledger
 F = TypeVar("F", bound=Callable[..., Any])
@@ -93,6 +106,9 @@ def cli() -> None:
     How it is now:
       memgraph-controller status
       memgraph-controller list -o json | jq '.instances[] | {name, role, behind}'
+    Asking for something:
+      memgraph-controller switchover --dry-run
+      memgraph-controller switchover --reason "node maintenance"
     As a kubectl plugin:
       kubectl memgraph list -n graphs --release prod
     """

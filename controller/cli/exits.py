@@ -5,15 +5,16 @@ What a newcomer gets wrong: 2 is click's own code for wrong usage, so wrong sett
 
 import click
 
-OK, FAILED, USAGE, NO_ACCESS, NOT_FOUND = range(5)
+OK, FAILED, USAGE, NO_ACCESS, NOT_FOUND, NO_ANSWER = range(6)
 
 HELP = """\b
 Exit codes:
   0  ok
-  1  failed, or the cluster (or its ledger) is not well
+  1  failed or refused, or the cluster (or its ledger) is not well
   2  wrong usage or settings
   3  no access: the API server says 401 or 403
-  4  not found, or unreachable"""
+  4  not found, or unreachable
+  5  asked for, but not answered (or not finished) in time"""
 
 
 class Problem(click.ClickException):

@@ -1,8 +1,8 @@
 """Reads a release with the user's own kubeconfig: plain GETs, raw JSON, the official client.
 
-Promise: nothing is written, and every failure is a Problem with the exit code that tells what to do
-about it. What a newcomer gets wrong: `kubernetes` is imported inside `connect` (half a second), so
-that `--help` and `diagram` stay quick.
+Promise: nothing is written but by `asking`, through `Api.send`, and every failure is a Problem with
+the exit code that tells what to do about it. What a newcomer gets wrong: `kubernetes` is imported
+inside `connect` (half a second), so that `--help` and `diagram` stay quick.
 """
 
 import json
@@ -34,27 +34,41 @@ class Target:
 
 
 class Api:
-    """GETs against one API server."""
+    """Requests to one API server, as one user."""
 
     def __init__(self, client: Any, unreachable: tuple[type[Exception], ...], host: str) -> None:
         self._client, self._unreachable, self._host = client, unreachable, host
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         """The object or list at `path`. Raises Problem: no access, not found, unreachable."""
+        return answer_of(path, *self.send("GET", path, query))
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        content_type: str = "application/json",
+    ) -> tuple[int, bytes]:
+        """Status and body of the answer, whatever it is. Raises Problem: unreachable; a write may
+        have been carried out then."""
+        headers = {"Accept": "application/json"}
         request = self._client.param_serialize(
-            "GET",
+            method,
             path,
             query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json"},
+            header_params=headers if body is None else {**headers, "Content-Type": content_type},
+            body=body,
             auth_settings=["BearerToken"],
         )
         timeout_s = (CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S)
         try:
             response = self._client.call_api(*request, _request_timeout=timeout_s)
-            body = response.read()
+            answered = response.read()
         except self._unreachable as error:
             raise Problem(f"{self._host} does not answer: {error}", NOT_FOUND) from error
-        return _answer(path, response.status, body)
+        return response.status, answered
 
     def items(self, path: str, selector: str) -> list[Json]:
         """The objects of a list."""
@@ -62,7 +76,8 @@ class Api:
         return [i for i in found if isinstance(i, dict)] if isinstance(found, list) else []
 
 
-def _answer(path: str, status: int, body: bytes) -> Json:
+def answer_of(path: str, status: int, body: bytes) -> Json:
+    """The object; raises Problem for an answer that is no success."""
     try:
         parsed = json.loads(body or b"{}")
     except ValueError:
@@ -107,16 +122,32 @@ def connect(target: Target) -> tuple[Api, str]:
     return api, target.namespace or _namespace(target, in_pod)
 
 
+def user_of(target: Target) -> str:
+    """The kubeconfig's name for whoever asks; "" = unknown."""
+    if not (target.kubeconfig or target.context) and "KUBERNETES_SERVICE_HOST" in os.environ:
+        return ""
+    context = _context(target).get("context")
+    return str(context.get("user") or "") if isinstance(context, dict) else ""
+
+
+def _context(target: Target) -> Json:
+    from kubernetes.config import ConfigException, list_kube_config_contexts
+
+    try:
+        contexts, active = list_kube_config_contexts(  # type: ignore[no-untyped-call]
+            config_file=target.kubeconfig or None
+        )
+    except ConfigException as error:
+        raise Problem(f"no usable kubeconfig: {error}", USAGE) from error
+    wanted = [c for c in contexts if c["name"] == target.context] or [active]
+    found: Json = wanted[0]
+    return found
+
+
 def _namespace(target: Target, in_pod: bool) -> str:
     if in_pod:
         return OWN_NAMESPACE.read_text().strip() if OWN_NAMESPACE.exists() else "default"
-    from kubernetes.config import list_kube_config_contexts
-
-    contexts, active = list_kube_config_contexts(  # type: ignore[no-untyped-call]
-        config_file=target.kubeconfig or None
-    )
-    wanted = [c for c in contexts if c["name"] == target.context] or [active]
-    return str(wanted[0].get("context", {}).get("namespace") or "default")
+    return str(_context(target).get("context", {}).get("namespace") or "default")
 
 
 @frozen

@@ -7,8 +7,8 @@ write whose answer was lost says so and is never repeated in here. What a newcom
 room is cheap; the composition root opens the asyncio loop (`trio_asyncio.open_loop`), and
 everything here runs in it.
 
-Belongs here: transport, informers, ledger store, gateway Leases, leader Lease, pods and reset
-tokens. Does not: any decision. Outside of this room, import from here.
+Belongs here: transport, informers, ledger store, gateway Leases, leader Lease, pods, reset tokens,
+requests of people. Does not: any decision. Outside of this room, import from here.
 """
 
 from .client import ClientConfig, open_client
@@ -19,6 +19,7 @@ from .names import KubeNames, KubeTimes
 from .parsing import gateway_facts_of, pod_facts_of, stored_ledger_of
 from .pictures import KubeInformers
 from .pod_control import KubePodControl
+from .requests import KubeRequests
 from .transport import AnswerLost, Transport, Watch
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "KubeLedgerStore",
     "KubeNames",
     "KubePodControl",
+    "KubeRequests",
     "KubeTimes",
     "LeaseLeadership",
     "Transport",

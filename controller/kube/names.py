@@ -41,6 +41,11 @@ class KubeNames:
         return f"{self.release}-reset"
 
     @property
+    def requests(self) -> str:
+        """ConfigMap with the requests of people: id -> one line of JSON."""
+        return f"{self.release}-requests"
+
+    @property
     def leader_lease(self) -> str:
         """Lease that lets one controller act."""
         return f"{self.release}-leader"
@@ -81,7 +86,7 @@ class KubeNames:
         return f"{RELEASE_LABEL}={self.release},{KIND_LABEL}=gateway"
 
     def labels(self, kind: str) -> dict[str, str]:
-        """Labels of an object of ours; `kind` is "ledger", "gateway", "leader" or "reset"."""
+        """Labels of an object of ours; `kind`: "ledger", "gateway", "leader", ..."""
         return {INSTANCE_LABEL: self.release, RELEASE_LABEL: self.release, KIND_LABEL: kind}
 
     def is_instance_pod(self, name: str) -> bool:

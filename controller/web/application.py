@@ -9,11 +9,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from controller.web.asked import preflight_document
 from controller.web.metrics import render
 from controller.web.snapshot import SnapshotSource
 from controller.web.status import ledger_document, problems, status_document
 from statemachine.diagram import mermaid
 from statemachine.ids import Instance
+from statemachine.requests import KINDS
 
 UNAVAILABLE, NOT_FOUND, BAD_REQUEST, OK = 503, 404, 400, 200
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -78,6 +80,15 @@ class Endpoints:
         document = {"pod": instance, "safe": stop.is_safe, "reason": stop.reason}
         return JSONResponse(document, OK if stop.is_safe else UNAVAILABLE)
 
+    async def preflight(self, request: Request) -> Response:
+        """What stands for and against a request, by what this pod sees; nothing is asked for."""
+        kind = request.query_params.get("kind", "")
+        document = preflight_document(self._source(), kind, request.query_params.get("to", ""))
+        if document is None:
+            error = f"kind wants one of {', '.join(KINDS)}, to the name of an instance"
+            return JSONResponse({"error": error}, BAD_REQUEST)
+        return JSONResponse(document)
+
     async def diagram(self, request: Request) -> Response:
         """The rule table as a picture."""
         return PlainTextResponse(mermaid())
@@ -95,6 +106,7 @@ def application(source: SnapshotSource) -> Starlette:
         "/api/v1/status": endpoints.status,
         "/api/v1/ledger": endpoints.ledger,
         "/api/v1/diagram.mmd": endpoints.diagram,
+        "/api/v1/preflight": endpoints.preflight,
         "/api/v1/prestop/{pod}": endpoints.prestop,
     }
     app = Starlette(routes=[Route(path, endpoint) for path, endpoint in paths.items()])

@@ -6,6 +6,7 @@ newcomer gets wrong: enumerations are one gauge per value, 1 for the present one
 can name it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
@@ -18,6 +19,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from controller.web.asked import answers_of, is_observing, open_of
 from controller.web.instances import (
     age_s,
     has_auth_failed,
@@ -48,6 +50,7 @@ class SnapshotCollector(Collector):
         yield from instance_metrics(snapshot)
         yield from gateway_metrics(snapshot.gateways, snapshot.listening)
         yield from change_metrics(snapshot)
+        yield from asked_metrics(snapshot)
 
     def describe(self) -> list[Metric]:
         """Nothing is asked of the source at registration."""
@@ -238,6 +241,16 @@ def change_metrics(snapshot: Snapshot) -> Iterator[Metric]:
         ("step",),
         _steps(last) if last else (),
     )
+
+
+def asked_metrics(snapshot: Snapshot) -> Iterator[Metric]:
+    """What people have asked for. Answers are counted in the ledger at hand, as failovers are."""
+    yield gauge("paused", "1 while a person has paused", snapshot.cluster.pause is not None)
+    yield gauge("observing", "1 while decisions are only recorded", is_observing(snapshot))
+    yield gauge("requests_open", "Requests without an answer", len(open_of(snapshot)))
+    counts = Counter((a["kind"], a["verdict"]) for a in answers_of(snapshot))
+    labels = ("kind", "verdict")
+    yield labelled("ledger_requests", "Answers in the ledger", labels, counts.items())
 
 
 def _steps(change: Change) -> Iterator[tuple[tuple[str, ...], float]]:

@@ -8,6 +8,7 @@ leader; only refusals are the leader's alone, for nobody else decides.
 
 from datetime import datetime
 
+from controller.web.asked import asked_document, asked_problems
 from controller.web.instances import (
     Document,
     age_s,
@@ -53,6 +54,7 @@ def status_document(snapshot: Snapshot, now: datetime) -> Document:
         "instances": [instance_document(snapshot, name) for name in names_of(cluster, view)],
         "registrations": [registration_document(snapshot, r.name) for r in cluster.registrations],
         "refusals": [refusal_document(r) for r in snapshot.refusals],
+        "asked": asked_document(snapshot),
         "gateways": {
             kind: gateway_document(counters, snapshot.listening.get(kind, ""))
             for kind, counters in snapshot.gateways.items()
@@ -71,6 +73,7 @@ def problems(snapshot: Snapshot) -> list[str]:
     if cluster.phase is not Phase.OPERATIONAL:
         why = closed_because(cluster) or "there is no second copy of every write"
         found.append(f"the phase is {cluster.phase.value}: {why}")
+    found += asked_problems(snapshot)
     if not snapshot.is_ledger_verified or snapshot.ledger_trouble:
         found.append(f"ledger: {snapshot.ledger_trouble or 'not read yet'}")
     found += [f"API server, {what}: {text}" for what, text in sorted(snapshot.troubles.items())]

@@ -43,7 +43,8 @@ def test_the_least_environment_gives_the_documented_defaults() -> None:
 def test_policy_of_the_defaults_is_the_default_policy() -> None:
     """What decisions assume by default and what settings say by default are one and the same."""
     eligible = ("graph-memgraph-0", "graph-memgraph-1")
-    assert load(LEAST).policy() == Policy(eligible=eligible)  # type: ignore[arg-type]
+    named = Policy(eligible=eligible, cluster_name="graph")  # type: ignore[arg-type]
+    assert load(LEAST).policy() == named
 
 
 def test_policy_carries_what_a_person_has_set() -> None:
@@ -62,6 +63,8 @@ def test_policy_carries_what_a_person_has_set() -> None:
             "SYNC_GRACE": "1m30s",
             "GATEWAY_BARRIER": "8s",
             "PROBE_TIMEOUT": "500ms",
+            "FAILOVER_COOLDOWN": "5m",
+            "OBSERVE_ONLY": "true",
         }
     ).policy()
     assert policy.replication_domain == "svc.prod.svc.cluster.local"
@@ -70,6 +73,8 @@ def test_policy_carries_what_a_person_has_set() -> None:
     assert (policy.renewal, policy.reset, policy.read_fallback_main) == ("off", "off", True)
     assert (policy.main_grace_s, policy.sync_grace_s, policy.gateway_barrier_s) == (3.0, 90.0, 8.0)
     assert policy.fresh_s == 1.0
+    assert (policy.failover_cooldown_s, policy.observe_only) == (300.0, True)
+    assert load(LEAST | {"FAILOVER_COOLDOWN": "0s"}).policy().failover_cooldown_s == 0
 
 
 def test_all_problems_are_reported_at_once() -> None:
@@ -152,8 +157,8 @@ def test_unknown_variables_with_our_prefixes_are_reported_with_a_hint() -> None:
         "GATEWAY_SELFFENCE: not a setting; did you mean GATEWAY_SELF_FENCE?",
     )
     assert "remove it" in problems(LEASE_XYZZY_QUUX_BLA="1")[0]
-    assert problems(OBSERVE_ONLY="true") == (
-        "OBSERVE_ONLY='true': not a setting of this version: remove it",
+    assert problems(RECONCILE_INTERVAL="30s") == (
+        "RECONCILE_INTERVAL='30s': not a setting of this version: remove it",
     )
 
 
