@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -81,4 +82,4 @@ def _check(what: str, address: str, holds: Callable[[Driver], None], timeout_s: 
         if time.monotonic() >= deadline_s:
             click.echo(f"FAILED  {what} ({address}): {problem}")
             return False
-        time.sleep(RETRY_S)
+        threading.Event().wait(RETRY_S)

@@ -85,8 +85,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "candidate exchanged within a term",
         "S2",
         "evolve.py",
-        "        c,\n        term=next_term(c),\n        readers=c.readers - {p.candidate},\n",
-        "        c,\n        readers=c.readers - {p.candidate},\n",
+        "    after = change(c, term=next_term(c), readers=c.readers - {p.candidate}, registrations=names)\n",
+        "    after = change(c, readers=c.readers - {p.candidate}, registrations=names)\n",
     ),
     # -- S3: the sync set
     core(
