@@ -9,7 +9,6 @@ state after, never before.
 """
 
 from collections.abc import Callable
-from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -79,7 +78,6 @@ class Desk:
         )
         self._wants_peer = self._rates is not None or on_over is not None
         self._route: Route | None = None
-        self._numbers = count()
 
     # ---------------------------------------------------------------- driven by the owner
 
@@ -179,12 +177,11 @@ class Desk:
 
     # ---------------------------------------------------------------- waiting clients
 
-    def _admit(self, client: Socket, address: Any) -> None:
+    def _admit(self, client: Socket, address: Any, now_s: float) -> None:
         self._tally.accepted += 1
-        now_s = self._clock()
-        session = Session(next(self._numbers), client, now_s, self)
+        session = Session(client, now_s, self)
         is_full = len(self.hall.waiting) + len(self.floor.sessions) >= self._limits.connections_max
-        self.hall.waiting[session.number] = session
+        self.hall.waiting[session] = None
         self.pump.watch_end(session.client, RELAY_MASK if self._greeter is None else FULL_MASK)
         if self._wants_peer:
             session.peer = address[0]
@@ -262,5 +259,5 @@ class Desk:
 
     def _clear(self, ending: Ending, refusal: Refusal) -> None:
         self.floor.cut(tuple(self.floor.sessions), ending)
-        for session in list(self.hall.waiting.values()):
+        for session in list(self.hall.waiting):
             self.hall.refuse(session, refusal)

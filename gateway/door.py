@@ -20,7 +20,7 @@ class Door:
     """Owns one listener from `open` to `close`."""
 
     def __init__(
-        self, pump: Pump, clock: Callable[[], float], admit: Callable[[Socket, Any], None]
+        self, pump: Pump, clock: Callable[[], float], admit: Callable[[Socket, Any, float], None]
     ) -> None:
         self._pump = pump
         self._clock = clock
@@ -54,7 +54,7 @@ class Door:
             self._pump.watch(self._listener, select.EPOLLIN, self._on_clients)
 
     def _on_clients(self, _event: int) -> None:
-        listener = self._listener
+        listener, now_s = self._listener, self._clock()
         for _ in range(ACCEPTS_MAX):
             if listener is None or listener is not self._listener:
                 return
@@ -70,4 +70,4 @@ class Door:
                 if error.errno not in wire.CLIENT_GAVE_UP:
                     raise
             else:
-                self._admit(client, address)
+                self._admit(client, address, now_s)

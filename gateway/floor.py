@@ -57,11 +57,10 @@ class Floor:
         up = sum(session.bytes_up for session in self.sessions)
         return up, sum(session.bytes_down for session in self.sessions)
 
-    def begin(self, session: Session) -> None:
+    def begin(self, session: Session, now_s: float) -> None:
         """Relay it from now on."""
         session.move(State.RELAYING)
         self.sessions.add(session)
-        now_s = self._clock()
         session.touched_at_s = now_s
         self._tally.waits_s.add(now_s - session.arrived_at_s)
         self._young.append(session)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway import proxy_header
+from gateway.link import NAMED
 from gateway.pump import Pump
 from gateway.reasons import Refusal
 from gateway.route import Limits, ProxyProtocol
@@ -67,8 +68,10 @@ class Greeter:
         Raises:
           NotGreeted: it cannot become done.
         """
-        if session.peer_is_proxied is None and not self._read_header(session):
-            return False
+        if not session.client.flags & NAMED:
+            if not self._read_header(session):
+                return False
+            session.client.flags |= NAMED
         if session.secure is None and (self._contexts is not None or self.upstream_context):
             from gateway.secure import SecureRelay
             from gateway.tls import Side
@@ -85,7 +88,6 @@ class Greeter:
     def _read_header(self, session: Session) -> bool:
         wanted = self._limits.proxy_protocol
         if wanted is ProxyProtocol.OFF:
-            session.peer_is_proxied = False
             return True
         sock = session.client.sock
         try:
@@ -105,5 +107,4 @@ class Greeter:
         if header.size_bytes:
             sock.recv(header.size_bytes)
         session.peer = header.source or session.peer
-        session.peer_is_proxied = bool(header.source)
         return True

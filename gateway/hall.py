@@ -38,7 +38,7 @@ class Hall:
       on_over: told about each refusal; None: nobody wants to know.
 
     Attributes:
-      waiting: greeting, held, dialling or unconfirmed, by number.
+      waiting: greeting, held, dialling or unconfirmed, in order of arrival.
       held: those of the waiting that nobody dials for.
       is_routed: whether there is an upstream that new clients may go to.
     """
@@ -53,52 +53,51 @@ class Hall:
         greeter: Greeter | None,
         *,
         is_fenced: Callable[[], bool],
-        begin: Callable[[Session], None],
+        begin: Callable[[Session, float], None],
         on_over: Callable[[Session, Refusal | Ending], None] | None,
     ) -> None:
         self._pump, self._limits, self._tally, self._clock = pump, limits, tally, clock
         self._questions, self._greeter = questions, greeter
         self._is_fenced, self._begin, self._on_over = is_fenced, begin, on_over
         self.targets = Targets()
-        self.waiting: dict[int, Session] = {}
-        self.held: dict[int, Session] = {}
+        self.waiting: dict[Session, None] = {}
+        self.held: dict[Session, None] = {}
         self.is_routed = False
         self._ask_again_at_s = 0.0
 
     def tick(self, now_s: float) -> None:
         """Do what time has made due."""
-        for session in list(self.waiting.values()):
+        for session in list(self.waiting):
             self._look_at_clock(session, now_s)
         self._release(now_s)
         if now_s >= self._ask_again_at_s:
             self._ask_again_at_s = now_s + CONFIRM_AGAIN_S
             self._questions.forget()
-            for session in self.waiting.values():
+            for session in self.waiting:
                 self._question(session)
 
     def start_over(self, allowed: Iterable[UpstreamKey]) -> None:
         """Clients that were found an upstream which is not allowed any more begin again."""
         keys = frozenset(allowed)
-        self._start_over(
-            [s for s in self.waiting.values() if s.target is not None and s.key not in keys]
-        )
+        self._start_over([s for s in self.waiting if s.target is not None and s.key not in keys])
 
     def confirm(self, key: UpstreamKey, asked_at_s: float) -> None:
         """See `Gateway.confirm`."""
         self._questions.answered(key)
-        for session in list(self.waiting.values()):
+        now_s = self._clock()
+        for session in list(self.waiting):
             if session.state is not State.UNCONFIRMED or session.key != key:
                 continue
             if session.touched_at_s <= asked_at_s:
-                del self.waiting[session.number]
-                self._begin(session)
+                del self.waiting[session]
+                self._begin(session, now_s)
             else:
                 self._question(session)
 
     def welcome(self, session: Session, now_s: float) -> None:
         """Dial for him, unless others wait before him."""
         if self.held or not self._maybe_dial(session, now_s):
-            self.held[session.number] = session
+            self.held[session] = None
             self._bound_hold(session)
 
     def _bound_hold(self, session: Session) -> None:
@@ -106,7 +105,7 @@ class Hall:
             self.refuse(session, Refusal.HOLD_FULL)
 
     def _look_at_clock(self, session: Session, now_s: float) -> None:
-        if session.number not in self.waiting:
+        if session not in self.waiting:
             return  # ended by what happened to one before it
         is_greeting = session.state is State.GREETING
         if is_greeting and now_s >= session.arrived_at_s + self._limits.greeting_s:
@@ -126,10 +125,10 @@ class Hall:
 
     def refuse(self, session: Session, reason: Refusal) -> None:
         """Close at once, and count why."""
-        self.held.pop(session.number, None)
+        self.held.pop(session, None)
         self._hang_up(session)
         session.move(State.REFUSED)
-        del self.waiting[session.number]
+        del self.waiting[session]
         self._tally.refused[reason] += 1
         self._pump.forget(session.client.sock)
         session.client.sock.close()
@@ -144,9 +143,8 @@ class Hall:
         """Dial for held clients in order of arrival, while an upstream can be chosen."""
         if not self.held or not self.targets.has_choice(now_s) or self._is_fenced():
             return
-        for number in sorted(self.held):
-            session = self.held.get(number)
-            if session is not None and not self._maybe_dial(session, now_s):
+        for session in list(self.waiting):
+            if session in self.held and not self._maybe_dial(session, now_s):
                 return
 
     def _maybe_dial(self, session: Session, now_s: float) -> bool:
@@ -164,7 +162,7 @@ class Hall:
             self.refuse(session, Refusal.NO_DESCRIPTORS)
             return
         session.move(State.DIALLING)
-        self.held.pop(session.number, None)
+        self.held.pop(session, None)
         session.target, session.upstream = target, End(sock, session)
         session.upstream.flags |= ARMED
         session.touched_at_s = now_s
@@ -225,7 +223,7 @@ class Hall:
         for session in sessions:
             self._hang_up(session)
             session.move(State.HELD)
-            self.held[session.number] = session
+            self.held[session] = None
         self._release(self._clock())
         for session in sessions:
             self._bound_hold(session)

@@ -23,6 +23,7 @@ ARMED = 16  # EPOLLOUT was asked for, once
 METERED = 32  # its bytes are limited: never the short path
 SPOKE = 64  # something came while it was not joined yet
 LEFT = 128  # its end may have come already, without an event that is still to come
+NAMED = 256  # its PROXY header was read, or there is none to be read
 CAREFUL = BULK | ENDED | METERED
 
 

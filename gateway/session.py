@@ -45,21 +45,17 @@ class Session(Link):
     """A client's connection with what was found for it so far. Owned by the desk.
 
     Attributes:
-      number: order of arrival.
       arrived_at_s: when it was accepted.
       touched_at_s: when the dial began; from UNCONFIRMED on, when it was seen connected; from
         RELAYING on, when a sweep last saw that bytes had moved.
       seen_bytes: the total which that sweep saw.
       peer: address of the client, where somebody wants to know it.
-      peer_is_proxied: whether a balancer named that address; None until that is known.
       secure: relays in place of the pump where TLS is spoken.
     """
 
     __slots__ = (
         "arrived_at_s",
-        "number",
         "peer",
-        "peer_is_proxied",
         "secure",
         "seen_bytes",
         "state",
@@ -69,20 +65,17 @@ class Session(Link):
 
     def __init__(
         self,
-        number: int,
         client: Socket,
         arrived_at_s: float,
         owner: Owner,
         state: State = State.HELD,
     ) -> None:
         super().__init__(client, owner)
-        self.number = number
         self.arrived_at_s = self.touched_at_s = arrived_at_s
         self.state = state
         self.target: Target | None = None
         self.seen_bytes = 0
         self.peer = ""
-        self.peer_is_proxied: bool | None = None
         self.secure: SecureRelay | None = None
 
     def let_go(self) -> None:
@@ -102,5 +95,5 @@ class Session(Link):
           IllegalMove: there is no such row.
         """
         if state not in MOVES[self.state]:
-            raise IllegalMove(f"session {self.number}: {self.state.name} to {state.name}")
+            raise IllegalMove(f"a session went from {self.state.name} to {state.name}")
         self.state = state

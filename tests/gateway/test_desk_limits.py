@@ -255,7 +255,7 @@ def test_every_move_is_in_the_table() -> None:
     with world() as w, socket.socket() as sock:
         for before in State:
             for after in State:
-                session = Session(0, sock, 0.0, w.desk, state=before)
+                session = Session(sock, 0.0, w.desk, state=before)
                 if after in MOVES[before]:
                     session.move(after)
                     assert session.state is after
