@@ -68,6 +68,32 @@ async def test_a_trigger_before_the_commit(wire: Wire) -> None:
     await wire.run("MATCH (a:A), (b:B) CREATE (a)-[:R]->(b)")
 
 
+EVENTS = ["ANY", "() CREATE", "--> CREATE", "CREATE", "() DELETE", "--> DELETE", "DELETE", "UPDATE"]
+FIRES = {
+    "CREATE (:B)": ["() CREATE", "ANY", "CREATE"],
+    "MATCH (a:A), (b:A2) CREATE (a)-[:R]->(b)": ["--> CREATE", "ANY", "CREATE"],
+    "MATCH (a:A) SET a.x = 2": ["ANY", "UPDATE"],
+    "MATCH (a:A) SET a:More": ["ANY", "UPDATE"],
+    "MATCH (:C)-[r:OLD]->() DELETE r": ["--> DELETE", "ANY", "DELETE"],
+    "MATCH (c:D) DELETE c": ["() DELETE", "ANY", "DELETE"],
+    "CREATE INDEX ON :B": [],
+    "MATCH (n) RETURN n": [],
+}
+
+
+@pytest.mark.parametrize(("query", "fired"), FIRES.items(), ids=FIRES)
+async def test_a_trigger_fires_on_its_event(wire: Wire, query: str, fired: list[str]) -> None:
+    """Each sort of change fires the triggers that name it, and those that name none."""
+    await wire.run("CREATE (:A), (:A2), (:C)-[:OLD]->(:C), (:D)")
+    for number, event in enumerate(EVENTS):
+        on = "" if event == "ANY" else f"ON {event} "
+        made = f"CREATE (:Fired {{by: '{event}'}})"
+        await wire.run(f"CREATE TRIGGER t{number} {on}BEFORE COMMIT EXECUTE {made}")
+    await wire.run(query)
+    by = await wire.run("MATCH (f:Fired) RETURN f.by AS by ORDER BY by")
+    assert [row[0] for row in by] == sorted(fired)
+
+
 async def test_a_trigger_counts_in_an_explicit_transaction(wire: Wire) -> None:
     """It runs at COMMIT, not before."""
     await wire.run(f"CREATE TRIGGER stamp {STAMP}")
