@@ -16,10 +16,14 @@ class Run:
     eligible: int = 2
     physics: Physics = TRUE_TO_LIFE
     required: bool = False
+    resets: bool = False
 
 
-def _one(name: str, instances: int = 2, eligible: int = 2, **faults: int) -> Run:
-    return Run(name, Budget(**{"crash": 0, **faults}), instances, eligible)
+def _one(
+    name: str, instances: int = 2, eligible: int = 2, resets: bool = False, **faults: int
+) -> Run:
+    budget = Budget(**{"crash": 0, **faults})
+    return Run(name, budget, instances, eligible, resets=resets)
 
 
 SMALL: tuple[Run, ...] = (
@@ -29,6 +33,7 @@ SMALL: tuple[Run, ...] = (
     _one("an instance dies while the instances lose each other", crash=1, split=1),
     _one("the leader cannot reach an instance", blind=1),
     _one("a gateway is cut off", mute=1),
+    _one("a pod is deleted", leave=1),
     _one("a command takes long, its answer may be lost", slow=1),
     _one("finalize is lost, and the leader cannot reach an instance", hole=1, blind=1),
 )
@@ -36,7 +41,11 @@ SMALL: tuple[Run, ...] = (
 MEDIUM: tuple[Run, ...] = (
     *SMALL,
     _one("two instances die", crash=2),
+    _one("an instance dies, and is reset", crash=1, resets=True),
+    _one("an instance is reset, the leader is deposed", crash=1, depose=1, resets=True),
     _one("a disk is lost", crash=1, disk=1),
+    _one("a pod is deleted, an instance dies", crash=1, leave=1),
+    _one("a pod is deleted, finalize was lost", leave=1, hole=1),
     _one("an instance dies, the leader cannot reach one", crash=1, blind=1),
     _one("an instance dies, a gateway is cut off", crash=1, mute=1),
     _one("an instance dies, a command takes long", crash=1, slow=1),

@@ -71,10 +71,12 @@ class Decided(NamedTuple):
 class Brain:
     """One for each exploration: `eligible` of `instances` may become main."""
 
-    def __init__(self, eligible: int, instances: int, *, required: bool = False) -> None:
+    def __init__(
+        self, eligible: int, instances: int, *, required: bool = False, resets: bool = False
+    ) -> None:
         self.eligible, self.instances, self.required = eligible, instances, required
-        self.patient = n.policy(eligible, True, required)
-        self.impatient = n.policy(eligible, False, required)
+        self.patient = n.policy(eligible, True, required, resets)
+        self.impatient = n.policy(eligible, False, required, resets)
         self.outlives = False  # late commands land on later processes, too
         self.clusters: Numbers[Cluster] = Numbers()
         self.views: Numbers[View] = Numbers()
@@ -310,8 +312,8 @@ def failed(i: int, failure: o.Failure) -> o.ProbeFailed:
     return o.ProbeFailed(n.NAMES[i], n.NOW_S, n.NOW_S, failure)
 
 
-def pods(states: tuple[tuple[bool, int], ...]) -> o.PodsListed:
-    """The API server's picture of the instances' pods: (runs, process number)."""
+def pods(states: tuple[tuple[bool, int, bool], ...]) -> o.PodsListed:
+    """The API server's picture of the instances' pods: (runs, process number, leaves)."""
     facts = tuple(
         o.PodFacts(
             name=n.NAMES[i],
@@ -319,8 +321,9 @@ def pods(states: tuple[tuple[bool, int], ...]) -> o.PodsListed:
             ip=f"ip-{i}",
             container=o.Container.RUNNING if up else o.Container.TERMINATED,
             restarts=proc,
+            deleting=leaves,
         )
-        for i, (up, proc) in enumerate(states)
+        for i, (up, proc, leaves) in enumerate(states)
     )
     return o.PodsListed(n.NOW_S, facts, ())
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import mc_memgraph as mg
 import mc_normal as n
-from mc_world import MAIN, READY, REPLICA, STRICT, SYNC_ASYNC, Row, State
+from mc_world import MAIN, READY, REPLICA, STRICT, SYNC_ASYNC, Row, State, with_inst
 
 from statemachine import commands as c
 from statemachine.ids import Mode
@@ -40,6 +40,11 @@ def perform(state: State, command: c.Command) -> Effect | None:
     """The command, carried out at once and wholly by the product's adapter; None when it certainly
     does not arrive, or its own checks stop it before anything is sent."""
     target = target_of(command)
+    if isinstance(command, c.WriteResetToken | c.WithdrawResetToken):
+        armed = isinstance(command, c.WriteResetToken)
+        return Effect(with_inst(state, target, state.insts[target]._replace(armed=armed)))
+    if isinstance(command, c.EndIncarnation | c.Restart):
+        return Effect(mg.crash(state, target)) if state.insts[target].up else Effect(state)
     if not sees(state, target):
         return None
     match command:
@@ -57,8 +62,8 @@ def perform(state: State, command: c.Command) -> Effect | None:
             return None if gone else Effect(mg.drop(state, target, n.gen_of(command.name)))
         case c.Mark():
             return _mark(state, command)
-        case _:  # EndIncarnation, Restart
-            return Effect(mg.crash(state, target))
+        case _:
+            raise TypeError(f"nobody can carry out {command}")
 
 
 def _register(state: State, command: c.Register) -> Effect:

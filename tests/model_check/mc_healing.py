@@ -17,6 +17,7 @@ from mc_world import MAIN, NOBODY, Budget, State, with_inst
 from statemachine.ids import Phase
 
 ORDER = (
+    "stop",
     "seen",
     "joined",
     "late",
@@ -24,6 +25,7 @@ ORDER = (
     "promoted",
     "unmute",
     "restart",
+    "reset",
     "elect",
     "pods",
     "probe",
@@ -112,7 +114,7 @@ class Healing:
 
     def _usable(self, state: State) -> Iterator[Step]:
         for step in self.world.steps(state):
-            is_dead = step.label[0] == "restart" and step.label[1] == self.dead
+            is_dead = step.label[0] in ("restart", "reset") and step.label[1] == self.dead
             if step.label[0] in RANK and not is_dead:
                 yield step
 

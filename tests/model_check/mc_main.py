@@ -25,7 +25,7 @@ STATES_MAX = 20_000_000
 
 def explored(run: Run, seconds_max: float, states_max: int = STATES_MAX) -> Exploration:
     """One run, as far as time and states allow."""
-    brain = Brain(run.eligible, run.instances, required=run.required)
+    brain = Brain(run.eligible, run.instances, required=run.required, resets=run.resets)
     exploration = Exploration(World(brain, run.physics))
     begin = operational(brain, run.budget)
     exploration.run(begin, states_max=states_max, seconds_max=seconds_max)

@@ -19,6 +19,7 @@ from mc_world import (
     REPLICA,
     STRICT,
     Log,
+    Memgraph,
     Row,
     State,
     is_linked,
@@ -227,16 +228,20 @@ def crash(state: State, index: int, loses_disk: bool = False) -> State:
     if not inst.pinned and log and log[-1] < 0:
         log = log[:-1]
     inst = inst._replace(up=False, log=log, pinned=True)
-    if loses_disk:
-        inst = inst._replace(log=(), uuid=index + 1, rows=(), role=REPLICA, follows=NOBODY)
-        inst = inst._replace(wiped=True)
-    return with_inst(state, index, inst)
+    return with_inst(state, index, emptied(inst, index) if loses_disk else inst)
+
+
+def emptied(inst: Memgraph, index: int) -> Memgraph:
+    """The instance with an empty disk: a storage of its own, and nobody's replica."""
+    return inst._replace(
+        log=(), uuid=index + 1, rows=(), role=REPLICA, follows=NOBODY, wiped=True, armed=False
+    )
 
 
 def restart(state: State, index: int, guarded: bool = True) -> State:
     """It is back: as REPLICA without rows if it was MAIN, thanks to the boot guard; without the
     guard as the writable MAIN that it was, zombies now being rows that block."""
-    inst = state.insts[index]._replace(up=True, proc=state.insts[index].proc + 1)
+    inst = state.insts[index]._replace(up=True, proc=state.insts[index].proc + 1, leaving=False)
     if inst.role == MAIN and guarded:
         inst = inst._replace(role=REPLICA, rows=(), follows=NOBODY)
     elif inst.role == MAIN:

@@ -21,13 +21,14 @@ BEFORE_S = NOW_S - 1.0  # fresh, and before everything that is still being waite
 STEP_S = 0.01
 TERM, OLD_TERM, OLDER_TERM = Term(5), Term(4), Term(3)
 SEQ, CLOSED_SEQ = Seq(10), Seq(1)
+ANOTHER_TOKEN = 2  # the present order's is 1
 NEVER_S = float("-inf")
 LEADER, DEPOSED = "leader", "deposed"
 NAMES = tuple(Instance(f"memgraph-{i}") for i in range(3))
 INDEX = {name: i for i, name in enumerate(NAMES)}
 
 
-def policy(eligible: int, patient: bool, required: bool = False) -> Policy:
+def policy(eligible: int, patient: bool, required: bool = False, resets: bool = False) -> Policy:
     """Settings under which no grace is over yet (patient), or all are."""
     grace_s = 1e9 if patient else 0.5  # half of the age that everything has (BEFORE_S)
     return Policy(
@@ -40,7 +41,7 @@ def policy(eligible: int, patient: bool, required: bool = False) -> Policy:
         durability=Durability.REQUIRED if required else Durability.PREFERRED,
         renewal_deadline_s=grace_s,
         catch_up_s=grace_s,
-        reset="off",
+        reset="safe" if resets else "off",
     )
 
 
@@ -130,7 +131,8 @@ def normal_cluster(x: Cluster) -> Cluster:
     if change is not None:
         change = evolve(change, cause="", fence="fenced" if change.fence else "")
     refused = tuple(
-        evolve(r, text="", term=TERM if r.term == x.term else OLD_TERM) for r in x.refused
+        evolve(r, text="", token=int(r.token > 0), term=TERM if r.term == x.term else OLD_TERM)
+        for r in x.refused
     )
     return evolve(
         x,
@@ -143,7 +145,7 @@ def normal_cluster(x: Cluster) -> Cluster:
         noted=frozenset(),
         epoch_pods=tuple(sorted(x.epoch_pods)),
         readers=frozenset(),
-        verdict="",
+        verdict=x.verdict if x.verdict != "none" else "",
         registrations=tuple(sorted(x.registrations, key=_by_gen)),
     )
 
@@ -219,7 +221,7 @@ def _normal_instance(v: View, i: InstanceView, ranks: Mapping[float, float]) -> 
         touched_at_s=ranks[i.touched_at_s] if _asked(i) < i.touched_at_s else NEVER_S,
         unsettled=evolve(unsettled, since_s=LONG_AGO_S) if unsettled else None,
         reset_at_s=None,
-        token_written=0,
+        token_written=0 if v.policy.reset == "off" else i.token_written,
     )
 
 
@@ -262,7 +264,18 @@ def _instance_after(i: InstanceView, before: Cluster, after: Cluster) -> Instanc
         owed = {r.name for r in after.registrations}
         names = tuple(sorted(name for name in marker.names if name in owed))
         marker = evolve(marker, names=names, term=_marker_term(marker, after))
-    return evolve(i, promotion=promotion, marker=marker)
+    i = evolve(i, promotion=promotion, marker=marker)
+    return _with_new_order(i) if _token(after, i) > max(1, _token(before, i)) else i
+
+
+def _token(x: Cluster, i: InstanceView) -> int:
+    refused = x.refusal_of(i.instance)
+    return refused.token if refused else 0
+
+
+def _with_new_order(i: InstanceView) -> InstanceView:
+    """What was done for an earlier order is nothing to this one: its token is another."""
+    return evolve(i, token_written=ANOTHER_TOKEN if i.token_written else 0, restarted_for=0)
 
 
 def _marker_term(marker: Marker, after: Cluster) -> Term:

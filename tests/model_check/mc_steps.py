@@ -33,6 +33,7 @@ from mc_world import (
     pair_bit,
     spend,
     with_gate,
+    with_inst,
 )
 
 from statemachine import commands as c
@@ -81,7 +82,7 @@ class World:
     def _look(self, s: State) -> Iterator[Step]:
         for i in range(len(s.insts)):
             yield Step(("probe", i), s._replace(view=self.probe(s, i)))
-        states = tuple((inst.up, inst.proc) for inst in s.insts)
+        states = tuple((inst.up, inst.proc, inst.leaving) for inst in s.insts)
         view = self.brain.see(s.view, ("pods", states), lambda: (b.pods(states),))
         yield Step(("pods",), s._replace(view=view))
         if self.brain.has_listed(s.view):
@@ -309,11 +310,28 @@ class World:
     def _instances(self, s: State) -> Iterator[Step]:
         for i, inst in enumerate(s.insts):
             if not inst.up:
-                yield Step(("restart", i), mg.restart(s, i))
+                yield self._restart(s, i)
                 if inst.role == MAIN and s.budget.guard:
                     yield Step(("unguarded", i), mg.restart(spend(s, "guard"), i, guarded=False))
             elif inst.role == MAIN and inst.rows:
                 yield Step(("checker", i), mg.check_rows(s, i))
+            if inst.leaving and inst.up:
+                yield Step(("stop", i), mg.crash(s, i))
+
+    def _restart(self, s: State, i: int) -> Step:
+        """Its init container looks for a reset token first (S12)."""
+        inst = s.insts[i]
+        if not inst.armed:
+            return Step(("restart", i), mg.restart(s, i))
+        others = [x for k, x in enumerate(s.insts) if k != i and not x.wiped]
+        alone = [w for w in s.book if w in inst.log and all(w not in x.log for x in others)]
+        sentence = ""
+        if i in self.brain.sync_set(s.head):
+            sentence = f"S12: the data of instance {i} are set aside, and it is in the sync set"
+        elif alone:
+            sentence = f"S12: the only copy of {_write(alone[0])} is set aside"
+        emptied = with_inst(s, i, mg.emptied(inst, i))
+        return Step(("reset", i), mg.restart(emptied, i), sentence)
 
     # -- faults
 
@@ -324,6 +342,9 @@ class World:
                 yield Step(("crash", i), mg.crash(spend(s, "crash"), i))
                 if budget.disk:
                     yield Step(("disk", i), self._disk_lost(spend(spend(s, "crash"), "disk"), i))
+            if inst.up and budget.leave and not inst.leaving:
+                leaving = with_inst(spend(s, "leave"), i, inst._replace(leaving=True))
+                yield Step(("leave", i), leaving)
         yield from self._partitions(s)
         if budget.depose and s.view >= 0:
             yield Step(("depose",), self._deposed(spend(s, "depose")))

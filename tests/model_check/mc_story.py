@@ -42,6 +42,9 @@ SENTENCES = {
     "unguarded": "{0} comes back as a writable MAIN, for the boot guard failed",
     "checker": "the checker of {0} looks after its replicas",
     "crash": "{0} dies",
+    "leave": "the pod of {0} is deleted; its process runs on until it is stopped",
+    "stop": "{0} is stopped",
+    "reset": "{0} comes back empty, for its reset token was carried out",
     "disk": "{0} dies and loses its disk",
     "blind": "the leader cannot reach {0} any more",
     "seen": "the leader reaches {0} again",
@@ -51,6 +54,7 @@ SENTENCES = {
 }
 INSTANCE_AT = {
     **dict.fromkeys(("probe", "promoted", "restart", "unguarded", "checker", "crash"), (0,)),
+    **dict.fromkeys(("leave", "stop", "reset"), (0,)),
     **dict.fromkeys(("disk", "blind", "seen"), (0,)),
     **dict.fromkeys(("open", "reopen", "notice", "write", "abort", "hole", "die"), (1,)),
     **dict.fromkeys(("split", "joined"), (0, 1)),

@@ -29,7 +29,8 @@ class Row(NamedTuple):
 class Memgraph(NamedTuple):
     """One instance. `proc` counts its processes; `follows` is the main whose orders it takes;
     `uuid` 0 is the cluster's storage; `pinned`: its epoch survives a crash; `wiped`: its disk was
-    lost, and it has not been filled since."""
+    lost, and it has not been filled since; `leaving`: its pod is being deleted;
+    `armed`: a reset token waits for its next start."""
 
     proc: int = 1
     up: bool = True
@@ -40,6 +41,8 @@ class Memgraph(NamedTuple):
     rows: tuple[Row, ...] = ()
     pinned: bool = True
     wiped: bool = False
+    leaving: bool = False
+    armed: bool = False
 
 
 class Gate(NamedTuple):
@@ -83,6 +86,7 @@ class Budget(NamedTuple):
     hole: int = 0  # finalize lost: acknowledged, and the replica only prepared
     depose: int = 0  # leaders that lose the Lease or die
     mute: int = 0  # gateways cut off from the API server, or dead
+    leave: int = 0  # pods that somebody deletes
     unlist: int = 0  # gateway Leases that somebody deletes
 
 
