@@ -26,7 +26,7 @@ from controller.pod import Adapters, ControllerPod, PodSettings, Reign
 from controller.ports import Carried, ProbeAnswer, StoredLedger
 from gateway import Route
 from statemachine.ids import Incarnation, Instance, Mode, Role, RowStatus
-from statemachine.observations import Container, GatewayFacts, PodFacts, Row
+from statemachine.observations import Container, GatewayFacts, PodFacts, Request, Row
 from statemachine.view import Policy
 
 LATENCY_S = 0.002
@@ -69,6 +69,9 @@ class World:
     leader: str = ""
     leaseless: set[str] = field(factory=set)  # pods whose Lease writes are refused
     deaf: set[str] = field(factory=set)  # pods whose watch of the ledger stays silent
+    requests: dict[str, Request] = field(factory=dict)
+    lost_closings: int = 0  # removals of requests that are never carried out
+    wall_ahead_s: float = 1_800_000_000.0  # the people's clock over the virtual one
 
     def note(self, text: str) -> None:
         """Into the world's own book."""
@@ -116,6 +119,15 @@ class World:
         i = self.instances[Instance(name)]
         i.pods, i.is_deleting = i.pods + 1, False
         self.restart(name)
+
+    def ask(self, request: Request) -> None:
+        """A person writes a request."""
+        self.requests[request.id] = request
+        self.stir()
+
+    def wall_s(self) -> float:
+        """What people's clocks show."""
+        return trio.current_time() + self.wall_ahead_s
 
     def pods(self) -> tuple[PodFacts, ...]:
         """What the API server says."""
@@ -237,6 +249,33 @@ class FakeInformers:
                 await show()
             await changed.wait()
             await trio.sleep(LATENCY_S)
+
+
+@define(eq=False)
+class FakeRequests:
+    """The ConfigMap of requests."""
+
+    world: World
+
+    async def watch(self, handler: Any, on_trouble: Any) -> None:
+        """All of them, after every change."""
+        while True:
+            changed = self.world.changed
+            if self.world.api_is_up:
+                await handler(tuple(self.world.requests[k] for k in sorted(self.world.requests)))
+            await changed.wait()
+            await trio.sleep(LATENCY_S)
+
+    async def close(self, request_id: str) -> None:
+        """The entry is gone."""
+        await trio.sleep(LATENCY_S)
+        self.world.check_api()
+        if self.world.lost_closings:
+            self.world.lost_closings -= 1
+            raise CommandOutcomeUnknown("no answer")
+        self.world.requests.pop(request_id, None)
+        self.world.note(f"closed {request_id}")
+        self.world.stir()
 
 
 @define(eq=False)
@@ -471,6 +510,8 @@ def make_pod(world: World, name: str, policy: Policy) -> tuple[ControllerPod, Fa
         leadership=FakeLeadership(world, name),
         pods=FakePods(world),
         memgraph=FakeMemgraphs(world),
+        requests=FakeRequests(world),
     )
     settings = PodSettings(name, policy, 7687, 0.25, 4.0)
-    return ControllerPod(settings, adapters, gateways, Reign()), gateways  # type: ignore[arg-type]
+    pod = ControllerPod(settings, adapters, gateways, Reign(), world.wall_s)  # type: ignore[arg-type]
+    return pod, gateways
