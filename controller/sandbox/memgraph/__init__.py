@@ -25,5 +25,6 @@ file in hosts(5) form, asked for replica names before the resolver), `--stand-in
 default 0).
 
 Rooms: `bolt` speaks, `interpreter` decides what a statement means, `administration` does what is no
-Cypher, `cypher` executes queries over `graph`, `durability` keeps, `replication` shares. Nothing outside the sandbox imports this package.
+Cypher, `cypher` executes queries over `graph`, `durability` keeps, `replication` shares. Nothing
+outside the sandbox imports this package.
 """

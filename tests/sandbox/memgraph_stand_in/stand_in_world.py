@@ -60,7 +60,8 @@ class BoltConnection:
         data = await self.reader.read_message()
         if data is None:
             raise ConnectionResetError("the server closed")
-        return unpack(data)
+        answer: Structure = unpack(data)
+        return answer
 
     async def call(self, tag: int, *fields: Any) -> list[Any]:
         """Send, then read records until SUCCESS; a FAILURE is raised after a RESET."""
@@ -149,13 +150,14 @@ class Stand:
                     await trio.sleep(POLL_S)
 
     async def connect(self) -> BoltConnection:
-        connection = BoltConnection(await trio.open_tcp_stream(self.address, 7687))
+        stream = await trio.open_tcp_stream(self.address, 7687)
+        connection = BoltConnection(stream)
         self.connections.append(connection)
         try:
             await connection.greet()
         except BaseException:
             self.connections.remove(connection)
-            connection.stream.socket.close()
+            stream.socket.close()
             raise
         return connection
 

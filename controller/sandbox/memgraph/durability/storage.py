@@ -13,7 +13,7 @@ import os
 import signal
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import attrs
@@ -155,7 +155,7 @@ class Storage:
         for _ in self.replace_in_steps(data):
             pass
 
-    def replace_in_steps(self, data: bytes) -> Iterator[None]:
+    def replace_in_steps(self, data: bytes) -> Generator[None, None, None]:
         """The same, step by step; nothing has changed before the last one."""
         fresh = GraphStore()
         head = yield from load_in_steps(data, fresh)
