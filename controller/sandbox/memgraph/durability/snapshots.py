@@ -42,6 +42,7 @@ def snapshot_bytes(head: SnapshotHead, graph: GraphStore) -> bytes:
         "next": [graph.next_node_id, graph.next_relationship_id],
         "indexes": list(graph.indexes),
         "constraints": list(graph.constraints),
+        "existence": list(graph.existence),
     }
     nodes = ([n.id, sorted(n.labels), n.properties] for n in graph.nodes.values())
     relationships = (
@@ -101,8 +102,9 @@ def load_in_steps(data: bytes, graph: GraphStore) -> Generator[None, None, Snaps
                 graph.put_relationship(fields[0], Relationship(*fields))
         yield
     graph.next_node_id, graph.next_relationship_id = head["next"]
-    for table, what in ((graph.indexes, "indexes"), (graph.constraints, "constraints")):
-        table.update({(label, tuple(keys)): None for label, keys in head[what]})
+    tables = {"indexes": graph.indexes, "constraints": graph.constraints}
+    for what, table in {**tables, "existence": graph.existence}.items():
+        table.update({(label, tuple(keys)): None for label, keys in head.get(what, ())})
     history = tuple((epoch, ldt) for epoch, ldt in head["history"])
     return SnapshotHead(head["ldt"], head["epoch"], history)
 
