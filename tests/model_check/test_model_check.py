@@ -42,8 +42,8 @@ def test_promoting_before_the_gateways_have_cut_loses_a_write(
 
 def test_a_main_that_dies_in_the_finalize_hole_takes_a_write_with_it() -> None:
     """S13, a known gap: finalize is lost, the client has its acknowledgement, then the main dies;
-    the verdict says "none" and the write is on its disk alone. All other runs leave this out
-    (Physics.torn_death); when the verdict learns of it, they need not any more."""
+    the verdict says "none" until the old main is refused, and is amended only then. All other runs
+    leave this world out (Physics.torn_death)."""
     brain = Brain(eligible=2, instances=2)
     found = Exploration(World(brain, Physics(torn_death=True)))
     begin = operational(brain, Budget(writes=2, crash=1, hole=1))
