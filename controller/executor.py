@@ -38,6 +38,7 @@ PAUSE_DONE_S = 0.02
 PAUSE_FIRST_S = 0.1  # after a command failed; doubled each time in a row
 PAUSE_MAX_S = 2.0
 PAUSE_MARK_S = 0.1  # clients may wait for it, and the first after a replica's return often fails
+END_GRACE_S = 1  # its preStop hook would wait for the very change that waits for its end
 COMMAND_TIMEOUT_S = 45.0  # above Memgraph's longest own wait (30 s, MEMGRAPH 2.2)
 
 
@@ -158,7 +159,9 @@ class Executor:
 
     def _pod_command(self, command: Command) -> Awaitable[None]:
         match command:
-            case c.EndIncarnation() | c.Restart():
+            case c.EndIncarnation():
+                return self._pods.delete_pod(command.instance, command.pod_uid, END_GRACE_S)
+            case c.Restart():
                 return self._pods.delete_pod(command.instance, command.pod_uid)
             case c.WriteResetToken():
                 return self._pods.write_reset_token(command.instance, command.token)

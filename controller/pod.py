@@ -198,7 +198,10 @@ class ControllerPod:
         self.loop.report(HeadRead(stored, known, folded.set))
         with trio.move_on_after(self._settings.self_fence_s):
             await folded.wait()
-        return sent_at_s if folded.is_set() else None
+        # A head that does not go on from ours confirms nothing: writes close in time, our Lease
+        # stops moving, and the leader does not wait for us for ever (S6, S16).
+        is_confirmed = folded.is_set() and not self.loop.chronicle.trouble
+        return sent_at_s if is_confirmed else None
 
     # -- instances
 

@@ -90,8 +90,9 @@ class Leadership(Protocol):
 class PodControl(Protocol):
     """What the executor may do to pods and reset tokens."""
 
-    async def delete_pod(self, name: str, uid: str) -> None:
-        """Delete with a UID precondition; a pod that is gone or another by now is success."""
+    async def delete_pod(self, name: str, uid: str, grace_s: int | None = None) -> None:
+        """Delete with a UID precondition; a pod that is gone or another by now is success.
+        `grace_s` None: the pod's own grace, its preStop hook included."""
 
     async def write_reset_token(self, instance: Instance, token: int) -> None: ...
 

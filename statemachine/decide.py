@@ -67,7 +67,7 @@ def decide(cluster: Cluster, view: View) -> Decision:
                 idle = f.is_idle(cluster, view)
                 return _observed(cluster, verdict, proposal) if idle else verdict
             refusals.extend(verdict)
-    return _note(cluster, refusals) or tuple(refusals)
+    return _note(cluster, view, refusals) or tuple(refusals)
 
 
 def _observed(cluster: Cluster, event: Event, proposal: Proposal) -> Decision:
@@ -153,17 +153,22 @@ def _ask(rule: Rule, situation: Situation, proposal: Proposal) -> Event | Refusa
     return Event(proposal.payload, phase, rule.target(phase), proposal.why, tuple(facts))
 
 
-def _note(cluster: Cluster, refusals: list[Refusal]) -> Event | None:
-    """A refusal that waiting alone does not cure goes into the ledger, once."""
+def _note(cluster: Cluster, view: View, refusals: list[Refusal]) -> Event | None:
+    """A refusal that waiting alone does not cure goes into the ledger, once; so does a fence that
+    has been waited for: a person may know that the node is dead, and delete the pod by force."""
+    waited_s = view.now_s - view.term_since_s
     for refusal in refusals:
         key = refusal_key(refusal.trigger, refusal.candidate, refusal.guard)
-        if refusal.is_pending or key in cluster.noted or refusal.trigger in QUIET:
+        is_stuck = refusal.trigger == "main_fenced" and waited_s >= STUCK_S
+        is_quiet = refusal.is_pending and not is_stuck
+        if is_quiet or key in cluster.noted or refusal.trigger in QUIET:
             continue
         payload = e.DecisionRefused(refusal.trigger, refusal.candidate, refusal.guard)
         return Event(payload, cluster.phase, cluster.phase, refusal.reason, refusal.facts)
     return None
 
 
+STUCK_S = 30.0
 QUIET = frozenset({"main_appointed", "cluster_adopted", "bootstrap_refused"})
 """`bootstrap_refused` speaks for the three: of the other two one is refused whenever the other
 happens."""

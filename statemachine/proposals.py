@@ -171,7 +171,9 @@ def lost_candidate(cluster: Cluster, view: View) -> Iterator[Proposal]:
         return
     seen = view.instance(change.candidate)
     since_s = seen.failing_since_s
-    if since_s is None or view.now_s - since_s < view.policy.main_grace_s:
+    reached = any(state == "ok" for _, state in f.other_vantages(view, change.candidate))
+    grace_s = view.policy.candidate_grace_s if reached else view.policy.main_grace_s
+    if since_s is None or view.now_s - since_s < grace_s:
         return
     others = cluster.sync - {change.candidate}
     usable = sorted(i for i in others if view.is_answering(i) and f.is_ours(cluster, view, i))

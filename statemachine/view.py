@@ -31,6 +31,7 @@ class Policy:
     )
     gateway_barrier_s: float = 5.0  # > GATEWAY_SELF_FENCE: then a silent gateway has closed itself
     row_settle_s: float = 5.0  # DROP only a row unready that long: younger ones crashed a main (L8)
+    candidate_grace_s: float = 15.0  # a candidate that others reach has a busy link, not a fault
     register_freeze_s: float = 12.0  # REGISTER of a silent target freezes the main 10 s (L9)
     renewal: str = "eager"  # eager | lazy (before a planned change of main) | off
     renewal_deadline_s: float = 2.0  # how long clients wait for replicas to be registered in it

@@ -26,14 +26,17 @@ class KubePodControl:
     def __init__(self, transport: Transport, names: KubeNames, times: KubeTimes) -> None:
         self._transport, self._names, self._times = transport, names, times
 
-    async def delete_pod(self, name: str, uid: str) -> None:
+    async def delete_pod(self, name: str, uid: str, grace_s: int | None = None) -> None:
         """See `PodControl.delete_pod`.
 
         Raises:
             CommandOutcomeUnknown: It may have been deleted, or may still be.
             KubeUnavailable, KubeForbidden, KubeRefused: It was not.
         """
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        options["preconditions"] = {"uid": uid}
+        if grace_s is not None:
+            options["gracePeriodSeconds"] = grace_s
         try:
             await self._request("DELETE", f"{self._names.pods_path}/{name}", options)
         except KubeNotFound:

@@ -39,7 +39,8 @@ def old_main_is_harmless(s: Situation) -> Fact:
     """The old main is demoted, or the candidate holds everything by STRICT_SYNC: then the old main
     cannot commit without it (S4). A renewal needs "demoted"."""
     proof = fence_proof(s)
-    return Fact(proof != "", proof or "the old main may still commit", True)
+    hint = "the old main may still commit; is its node dead, delete its pod by force"
+    return Fact(proof != "", proof or hint, True)
 
 
 def fence_proof(s: Situation) -> str:

@@ -310,7 +310,7 @@ class FakePods:
     world: World
     tokens: dict[str, int] = field(factory=dict)
 
-    async def delete_pod(self, name: str, uid: str) -> None:
+    async def delete_pod(self, name: str, uid: str, grace_s: int | None = None) -> None:
         """The pod goes and comes back with the same data, or empty when a token says so."""
         await trio.sleep(LATENCY_S)
         self.world.kill(name)

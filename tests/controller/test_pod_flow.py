@@ -362,3 +362,25 @@ async def test_data_that_may_be_acknowledged_wait_for_a_person(
         assert "reset_ordered" not in scene.triggers()
         assert scene.cluster.verdict.startswith("at most 1 transaction a writer")
         nursery.cancel_scope.cancel()
+
+
+async def test_a_pod_whose_copy_does_not_fit_confirms_nothing(
+    autojump_clock: Any, nursery: Any
+) -> None:
+    """A standby that holds a line which was edited since must not go on acknowledging: it closes,
+    its Lease stops, and a failover does not wait for it for ever (S6, S16; found by the
+    simulation)."""
+    scene = Scene(nursery)
+    with trio.fail_after(2 * LIMIT_S):
+        await operational(scene)
+        kept = dict(scene.world.stored.data)  # type: ignore[union-attr]
+        last = max(kept)
+        edited = {**kept, last: kept[last].replace('"why":"', '"why":"edited ')}
+        scene.world.stored = make_stored(scene, edited)
+        await scene.start("controller-2")
+        await trio.sleep(0.5)
+        scene.world.kill("memgraph-0")
+        await scene.wait_phase(Phase.DEGRADED)
+        open_to = {n: g.writable() for n, g in scene.gateways.items()}
+        assert set(open_to.values()) <= {None, "memgraph-1"}, open_to
+        nursery.cancel_scope.cancel()

@@ -45,6 +45,19 @@ async def test_delete_only_this_incarnation(pods: KubePodControl, transport: Tra
     assert "deletionTimestamp" in ended["metadata"]
 
 
+async def test_an_end_that_must_not_wait_names_its_grace(
+    pods: KubePodControl, transport: Transport
+) -> None:
+    """The preStop hook of a pod that blocks a change of main would wait for that very change."""
+    uid = await uid_of(transport)
+    await transport.request(
+        "POST", f"{PODS}/{MAIN}/binding", body={"target": {"kind": "Node", "name": "n"}}
+    )
+    await pods.delete_pod(MAIN, uid, grace_s=1)
+    ended = await transport.request("GET", f"{PODS}/{MAIN}")
+    assert ended["metadata"]["deletionGracePeriodSeconds"] == 1
+
+
 async def test_a_pod_that_is_gone_is_success(pods: KubePodControl) -> None:
     """Nothing to delete is what was wanted."""
     await pods.delete_pod(MAIN, "gone")

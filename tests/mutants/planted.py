@@ -151,8 +151,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "fence without the old main",
         "S4",
         "guards/fencing.py",
-        '    return Fact(proof != "", proof or',
-        "    return Fact(True, proof or",
+        '    return Fact(proof != "", proof or hint',
+        "    return Fact(True, proof or hint",
     ),
     core(
         "STRICT_SYNC proof although the row was gone",
@@ -494,8 +494,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "a pod is deleted by name alone",
         "S9",
         "controller/kube/pod_control.py",
-        '"preconditions": {"uid": uid}',
-        '"preconditions": {}',
+        '        options["preconditions"] = {"uid": uid}\n',
+        "",
         KUBE,
     ),
     Mutant(

@@ -88,7 +88,7 @@ def view(*instances: InstanceView, **more: Any) -> View:
         gateways_first_read_s=0.0,
         gateways_read_after=Seq(99),
         pods_known=True,
-        term_since_s=NOW_S - 60,
+        term_since_s=NOW_S - 20,
     )
     return evolve(made, **more)
 

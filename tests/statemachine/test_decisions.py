@@ -494,3 +494,27 @@ def test_phases_of_the_samples() -> None:
     wanted = [Phase.OPERATIONAL, Phase.DEGRADED, Phase.FAILOVER, Phase.FAILOVER]
     assert phases == wanted
     assert C in WELL.instance(C).instance
+
+
+def test_a_candidate_that_others_reach_is_given_time() -> None:
+    """Its link to the leader may be busy with a command whose answer was lost: one vantage point is
+    no reason to choose another (found by the simulation)."""
+    silent = failing(SYNC, Failure.SILENT, 3)
+    reached = (gateway("controller-0"), gateway("controller-1", vantage={B: "ok"}))
+    assert decided(FENCED, view(seen(A), silent, OTHER, gateways=reached)) == ""
+    assert decided(FENCED, view(seen(A), silent, OTHER)) == "candidate_lost"
+    longer = failing(SYNC, Failure.SILENT, 15)
+    assert decided(FENCED, view(seen(A), longer, OTHER, gateways=reached)) == "candidate_lost"
+
+
+def test_a_fence_that_cannot_be_shown_is_told_to_people() -> None:
+    """A node that died for good leaves a pod that still says running: after a while the ledger says
+    what is waited for (found by the simulation)."""
+    silent = failing(evolve(MAIN, answer=None), Failure.SILENT, 60)
+    waiting = evolve(FAILOVER, registrations=())
+    assert decided(waiting, view(silent, SYNC, OTHER)) == ""
+    late = view(silent, SYNC, OTHER, term_since_s=NOW_S - 31)
+    noted = decide(waiting, late)
+    assert isinstance(noted, Event)
+    assert "delete its pod by force" in noted.why
+    assert decided(fold(waiting, noted), late) == ""
