@@ -170,10 +170,10 @@ Measure = Callable[[Peer], dict[str, float]]
 def measures(load: Load) -> dict[str, Measure]:
     """By name; hold and cut make no sense without a proxy."""
     return {
+        "hold": load.hold,  # first: a process that has carried much does not grow again
         **{f"ping{n}": partial(load.ping, conns=n) for n in PING_CONNECTIONS},
         **{way: partial(load.bulk, way=way) for way in ("down", "up")},
         "churn": load.churn,
-        "hold": load.hold,
         **{f"cut{n}": partial(load.cut, conns=n) for n in CUT_CONNECTIONS},
     }
 

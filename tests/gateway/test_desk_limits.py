@@ -222,7 +222,9 @@ class _Aborting:
         return getattr(self._listener, name)
 
 
-@pytest.mark.parametrize("code", [errno.ECONNABORTED, errno.EPROTO, errno.EMFILE])
+@pytest.mark.parametrize(
+    "code", [errno.ECONNABORTED, errno.EPROTO, errno.EMFILE, errno.ENFILE, errno.ENOBUFS]
+)
 def test_a_client_that_gave_up_in_the_backlog(code: int) -> None:
     """ECONNABORTED and its like concern that client alone: the next one is served."""
     with world() as w:

@@ -1,20 +1,23 @@
 """Relay processes: real ones, that are told, killed, stopped, orphaned, and lied to."""
 
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import attrs
 import psutil
 import trio
 from gateway_world import Server, descriptors, has_ended, is_reset, try_recv
 
-from gateway import Kind, Limits, Route, Upstream, Workers, messages
+from gateway import ClientTls, Kind, Limits, Route, Upstream, Workers, messages
 from gateway.counters import Counters
 
 LATER_S = 60.0
@@ -349,3 +352,32 @@ async def test_a_deadline_never_becomes_later() -> None:
         told_s = workers._shared(trio.current_time() + ahead_s) - ahead_s
         assert told_s <= time.monotonic()
         assert told_s >= before_s - 1.0
+
+
+async def test_a_worker_speaks_tls() -> None:
+    """TLS and its files reach the relay process: a client's question comes out in the clear."""
+    certs = Path(__file__).parent / "certs"
+    tls = ClientTls(str(certs / "server.pem"), str(certs / "server.key"))
+    context = ssl.create_default_context(cafile=str(certs / "authority.pem"))
+    async with pod(limits=Limits(client_tls=tls)) as p:
+        plain = await trio.open_tcp_stream(*p.address)
+        stream = trio.SSLStream(plain, context, server_hostname="gateway")
+        async with plain:
+            await stream.send_all(b"question")
+            await p.until(p.server.poll)
+            await p.until(lambda: try_recv(p.server.accepted[0]) == b"question")
+            p.server.accepted[0].send(b"answer")
+            assert await stream.receive_some() == b"answer"
+
+
+async def test_a_worker_without_its_files_is_tried_again(tmp_path: Path) -> None:
+    """A certificate that is not there yet keeps the worker from serving, not the pod from living:
+    once it is there, clients are served."""
+    certs = Path(__file__).parent / "certs"
+    tls = ClientTls(str(tmp_path / "tls.crt"), str(tmp_path / "tls.key"))
+    async with pod(limits=Limits(client_tls=tls)) as p:
+        await p.until(lambda: p.troubles)
+        assert not p.workers.is_serving
+        shutil.copy(certs / "server.key", tls.key_path)
+        shutil.copy(certs / "server.pem", tls.cert_path)
+        await p.until(lambda: p.workers.is_serving)
