@@ -90,6 +90,7 @@ KINDS: dict[str, tuple[int, tuple[str, ...], float, float]] = {
     "api_down": (5, ("", *SOME_POD), 1.0, 12.0),
     "api_flaky": (6, ("", *SOME_POD), 2.0, 10.0),
     "watch_lag": (5, ("", *SOME_POD), 2.0, 10.0),
+    "slow_replication": (6, ("",), 2.0, 10.0),
     "late_commands": (8, ("",), 2.0, 10.0),
     "clock_jump": (2, SOME_POD, 0.0, 0.0),
     "lease_deleted": (3, ("leader lease", "gateway lease"), 0.0, 0.0),

@@ -11,6 +11,7 @@ import trio
 from .cluster import Cluster
 from .faults import Fault
 from .link import Delay
+from .memgraph import RPC_S
 from .network import API
 from .transport import Trouble
 
@@ -293,6 +294,15 @@ class Injector:
         cluster.books.is_hand_edit = False
 
     # -- commands
+
+    def _slow_replication(self, fault: Fault, target: str) -> Undo:
+        """Between instances: much may happen inside of one commit then."""
+        self.cluster.instances.rpc_s = 0.002 + 0.3 * fault.amount**2
+
+        def undo() -> None:
+            self.cluster.instances.rpc_s = RPC_S
+
+        return undo
 
     def _late_commands(self, fault: Fault, target: str) -> Undo:
         share = 0.1 + 0.4 * fault.amount

@@ -39,6 +39,7 @@ class Instances:
         self.by_name: dict[Instance, Memgraph] = {}
         self.hosts: dict[str, Memgraph] = {}  # pod IP, or stable DNS name, -> who is there now
         self.on_commit: Callable[[Memgraph, int], None] = lambda instance, write: None
+        self.rpc_s = RPC_S  # faults make it long, so that much happens inside of a commit
         self.note: Callable[[str], None] = lambda text: None
         self.crash: Callable[[str, float], None] = lambda name, down_s: None
 

@@ -9,7 +9,7 @@ import trio
 
 from statemachine.ids import Mode, Role, RowStatus
 
-from .memgraph import FREEZE_S, PREPARE_LIMIT_S, RPC_S, Memgraph, Refused
+from .memgraph import FREEZE_S, PREPARE_LIMIT_S, Memgraph, Refused
 from .storage import Commit, Row
 
 PING_S = 1.0
@@ -100,12 +100,12 @@ async def _prepare(main: Memgraph, process: int, row: Row, made: Commit) -> bool
     while _is_silent(main, row) and trio.current_time() < silent_until_s:
         await trio.sleep(0.5)
         main.check(process)
-    await trio.sleep(RPC_S)
+    await trio.sleep(main.peers.rpc_s)
     main.check(process)
     peer = _peer(main, row)
     said_yes = peer is not None and not peer.is_hung and _accept(main, peer, made)
     voter = peer.process if peer else 0
-    await trio.sleep(RPC_S)
+    await trio.sleep(main.peers.rpc_s)
     main.check(process)
     # The answer is under way whatever becomes of the voter's role, but dies with its process.
     arrived = peer is not None and peer.process == voter and _is_joined(main, peer)
@@ -129,7 +129,7 @@ def _accept(main: Memgraph, peer: Memgraph, made: Commit) -> bool:
 
 async def _finalize(main: Memgraph, row: Row, made: Commit) -> None:
     """Phase 2; its failure is ignored, and the client gets its acknowledgement (3.3)."""
-    await trio.sleep(RPC_S)
+    await trio.sleep(main.peers.rpc_s)
     peer = _peer(main, row)
     if peer is not None and not peer.is_hung and _takes_data(main, peer):
         if peer.storage.prepared == made:
@@ -236,7 +236,7 @@ async def _introduce(main: Memgraph, process: int, row: Row) -> None:
     while _is_silent(main, row) and trio.current_time() < frozen_until_s:
         await trio.sleep(0.5)
         main.check(process)
-    await trio.sleep(RPC_S)
+    await trio.sleep(main.peers.rpc_s)
     await main.wait_running(process)
     peer = _peer(main, row)
     if peer is None or peer.is_hung:
@@ -244,7 +244,7 @@ async def _introduce(main: Memgraph, process: int, row: Row) -> None:
     peer.disk.main_uuid = main.disk.main_uuid
     if peer.storage.ldt == 0:
         peer.disk.storage_uuid = main.disk.storage_uuid
-    await trio.sleep(RPC_S)
+    await trio.sleep(main.peers.rpc_s)
     await main.wait_running(process)
     if _takes_data(main, peer) and main.storage.calls_diverged(peer.storage):
         raise Refused(f"Couldn't register replica {row.name}. Error: 3")
