@@ -376,9 +376,14 @@ async def test_a_pod_whose_copy_does_not_fit_confirms_nothing(
         kept = dict(scene.world.stored.data)  # type: ignore[union-attr]
         last = max(kept)
         edited = {**kept, last: kept[last].replace('"why":"', '"why":"edited ')}
+        scene.lead("nobody")
         scene.world.stored = make_stored(scene, edited)
         await scene.start("controller-2")
-        await trio.sleep(0.5)
+        await trio.sleep(1)
+        assert scene.pods["controller-2"].loop.cluster.seq == int(last)
+        scene.lead("controller-0")
+        await trio.sleep(1)
+        assert scene.pods["controller-2"].loop.chronicle.trouble
         scene.world.kill("memgraph-0")
         await scene.wait_phase(Phase.DEGRADED)
         open_to = {n: g.writable() for n, g in scene.gateways.items()}
