@@ -73,7 +73,7 @@ def triggers(sandbox: Sandbox) -> list[str]:
 async def test_main_hangs_then_dies_and_no_reader_ever_writes() -> None:
     """A hung main is failed over although its pod stays Ready (scenario 34); a killed one comes
     back as a replica and never as a second main (53); writes go on in DEGRADED, and the status says
-    so (46); the read-only gateway accepts no write before, while and after (85)."""
+    so (46); the read-only gateway accepts no write before, while and after (S14, scenario 85)."""
     with trio.fail_after(LIMIT_S):
         async with open_sandbox(SandboxOptions()) as sandbox:
             await sandbox.wait_whole(40)

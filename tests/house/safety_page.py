@@ -1,0 +1,182 @@
+"""Writes docs/safety.md: which test shows which safety rule, trace and incident, and at what layer.
+
+The mapping is not kept by hand: a test that covers something names it in its docstring (`(S4)`,
+`F6`, `scenario 73`), and this page collects the names.
+"""
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/safety.md"
+
+RULES = {
+    "S1": "an event is in the ledger before any effect of it",
+    "S2": "one main a term; the candidate is recorded first and never exchanged within the term",
+    "S3": "only members of the sync set are promoted; it grows after proof and shrinks before a drop",
+    "S4": "fence before promote: every gateway, and the old main",
+    "S5": "the main is demoted only after every gateway has cut; nobody is registered beside a stray",
+    "S6": "a gateway without the ledger's head, or without its Lease, closes in time",
+    "S7": "a session reaches a verified incarnation only",
+    "S8": "registration names are never used twice; no DROP on a young row",
+    "S9": "no role command while the outcome of an earlier one is unknown",
+    "S10": "identity by storage UUID",
+    "S11": "promotion and storage snapshot in one incarnation",
+    "S12": "data are set aside by an order of the present term only, and never of a needed copy",
+    "S13": "what may be missing is said by the verdict of the change",
+    "S14": "readers never reach a writable instance",
+    "S16": "a broken ledger is never believed, and is restored",
+}
+TRACES = {
+    "F1": "a late DROP hits a name that was used again",
+    "F2": "a main that came back as replica, one gateway still open",
+    "F3": "a restarted main is promoted again without a new term",
+    "F4": "a second, late promotion meets an open gateway",
+    "F5": "demoted before the gateways have cut, then a late promotion",
+    "F6": "the second phase of a commit is lost on a cut link",
+    "F7": "the candidate restarts between promotion and snapshot",
+    "F8": "an instance that lost its disk is main or serves as one",
+    "F9": "a gateway's Lease is deleted, or it opens before it has one",
+    "F10": "a thawed gateway relays before it looks at its deadline",
+    "F11": "required opens writes with one copy",
+    "F12": "the main restarts as replica and the sync is gone for good",
+    "F13": "a switchover to a replica that restarted within the epoch",
+    "F14": "a renewal that some replica missed",
+    "F15": "two role commands, each delivered twice",
+    "F16": "required closes writes, a gateway has not cut, a late demotion",
+    "F17": "the main loses its disk while a reset is under way",
+    "F18": "a forced failover to an instance with an open reset",
+}
+LAYERS = (
+    ("tests/model_check", "model-checked"),
+    ("tests/simulation", "simulated"),
+    ("tests/sandbox/scenarios", "process-tested"),
+    ("tests/sandbox", "stand-ins"),
+    ("tests/contracts", "contract"),
+    ("tests/statemachine", "tables"),
+    ("tests/controller", "virtual time"),
+    ("tests/", "unit"),
+)
+WORD = re.compile(r"\b([SF]\d{1,2})(?:-([SF]\d{1,2}))?\b")
+SCENARIOS = re.compile(r"[Ss]cenarios? ((?:\d+(?:, | and |,)?)+)")
+
+
+@frozen
+class Test:
+    """A test and what its docstring names."""
+
+    name: str
+    layer: str
+    names: frozenset[str]
+
+
+def layer_of(path: str) -> str:
+    """The layer of proof that a directory is."""
+    return next(layer for prefix, layer in LAYERS if path.startswith(prefix))
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Rules, traces and scenarios (`#73`) that a docstring names."""
+    found = set()
+    for first, last in WORD.findall(text):
+        found.add(first)
+        if last:
+            found |= {f"{first[0]}{n}" for n in range(int(first[1:]), int(last[1:]) + 1)}
+    for numbers in SCENARIOS.findall(text):
+        found |= {f"#{n}" for n in re.findall(r"\d+", numbers)}
+    return frozenset(found & (RULES.keys() | TRACES.keys() | {f for f in found if f[0] == "#"}))
+
+
+def tests() -> Iterator[Test]:
+    """Every test of the project."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        where = path.relative_to(ROOT).as_posix()
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if node.name.startswith("test_"):
+                names = names_in(f"{node.name.replace('_', ' ')} {ast.get_docstring(node) or ''}")
+                names |= names_in(ast.get_docstring(tree) or "") if len(names) == 0 else frozenset()
+                yield Test(f"{where}::{node.name}", layer_of(where), names)
+
+
+def traces() -> Iterator[Test]:
+    """The scripted worlds of the model check: each a `Trace(name, rule, ...)`, run by one test with
+    the rule and without it."""
+    where = "tests/model_check/mc_traces.py"
+    for node in ast.walk(ast.parse((ROOT / where).read_text())):
+        if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Trace"):
+            continue
+        words = [a.value for a in node.args[:2] if isinstance(a, ast.Constant)]
+        text = " ".join(str(w) for w in words)
+        name = f"tests/model_check/test_model_traces.py, trace {words[0]}"
+        yield Test(name, "model-checked", names_in(text))
+
+
+def by_name() -> dict[str, list[Test]]:
+    """The tests that name each thing."""
+    found: dict[str, list[Test]] = defaultdict(list)
+    for test in (*traces(), *tests()):
+        for name in test.names:
+            found[name].append(test)
+    return found
+
+
+def row(name: str, what: str, shown: list[Test]) -> str:
+    """One line of a table: layers, and a few tests by name."""
+    layers = [layer for _, layer in LAYERS if any(t.layer == layer for t in shown)]
+    picked: list[Test] = []
+    for layer in layers:  # the strongest layer first, one test of each, then more
+        picked += [t for t in shown if t.layer == layer][:2]
+    links = "<br>".join(f"`{t.name.removeprefix('tests/')}`" for t in picked[:5])
+    more = f"<br>and {len(shown) - len(picked[:5])} more" if len(shown) > len(picked[:5]) else ""
+    return f"| {name} | {what} | {', '.join(layers) or '**nobody**'} | {links}{more} |\n"
+
+
+HEAD = """# What is shown, and by what
+
+Collected from the docstrings of the tests by `python tests/house/safety_page.py`; a test keeps this
+page current. Layers, from the widest to the narrowest: *model-checked* (every order of events of a
+small world, with the product's own decisions), *simulated* (seeded, in virtual time, the product's
+own loop), *process-tested* (real controllers, gateways and clients; Memgraph and Kubernetes are
+stand-ins), *stand-ins*, *contract*, *virtual time*, *tables*, *unit*. Nothing on this page was seen
+on a real Memgraph unless [stand-ins](stand-ins.md) says so.
+
+## What is not promised
+
+| not promised | how it shows |
+|---|---|
+| writes that go around the gateways, where no NetworkPolicy forbids it | `verdict` knows nothing of them |
+| clocks that run at rates further apart than 5 %, a machine that was suspended | gateways may close late |
+| one transaction a writer when a main was cut off and not dead (the second phase of its commit) | `verdict`: at most 1 transaction a writer |
+| a forced failover | `verdict`: unknown, or how far behind it was seen |
+| `REPLICATION_MODE=sync`: a refused write may exist | Memgraph's own answer says so |
+
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    found = by_name()
+    table = "| | what | shown at | by |\n|---|---|---|---|\n"
+    rules = "".join(row(n, what, found.get(n, [])) for n, what in RULES.items())
+    traces = "".join(row(n, what, found.get(n, [])) for n, what in TRACES.items())
+    numbers = sorted(int(n[1:]) for n in found if n[0] == "#")
+    lines = "".join(f"| {n} {row('', '', found[f'#{n}'])[5:]}" for n in numbers)
+    return (
+        f"{HEAD}## Safety rules\n\n{table}{rules}\n"
+        f"## Traces that broke an earlier draft\n\n{table}{traces}\n"
+        f"## Incidents by number\n\n| | shown at | by |\n|---|---|---|\n{lines}"
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    sys.stdout.write(f"{PAGE.relative_to(ROOT)} written\n")
