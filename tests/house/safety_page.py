@@ -9,6 +9,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from attrs import frozen
@@ -120,6 +121,7 @@ def traces() -> Iterator[Test]:
         yield Test(name, "model-checked", names_in(text))
 
 
+@cache
 def by_name() -> dict[str, list[Test]]:
     """The tests that name each thing."""
     found: dict[str, list[Test]] = defaultdict(list)
