@@ -315,7 +315,7 @@ class World:
                     yield Step(("unguarded", i), mg.restart(spend(s, "guard"), i, guarded=False))
             elif inst.role == MAIN and inst.rows:
                 yield Step(("checker", i), mg.check_rows(s, i))
-            if inst.leaving and inst.up:
+            if inst.leaving and inst.up and (self.physics.torn_death or not _is_torn(s, i)):
                 yield Step(("stop", i), mg.crash(s, i))
 
     def _restart(self, s: State, i: int) -> Step:
