@@ -14,7 +14,7 @@ from simulation.shrink import shrink
 HERE = Path(__file__).parent
 PLANS = sorted((HERE / "plans").glob("*.json"))
 ROW_FIRST, ROW_COUNT, ROW_MINUTES = 1000, 100, 2.0
-ROW_LIMIT_S = 40.0  # of processor time; a slow machine runs fewer of the row, never none
+ROW_LIMIT_S = 20.0  # of processor time; a slow machine runs fewer of the row, never none
 
 
 def stored_seeds() -> list[tuple[int, float, str]]:
