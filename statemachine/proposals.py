@@ -152,9 +152,10 @@ def promotion(cluster: Cluster, view: View) -> Iterator[Proposal]:
 
 
 def verdict(cluster: Cluster) -> str:
-    """Whether acknowledged writes may be missing on the new main (S13). A main that died cannot
-    have acknowledged what its sync replica did not hold: it tells the replica before the client.
-    One that was cut off may have, for it ignores that the telling failed (MEMGRAPH 3.6a)."""
+    """Whether acknowledged writes may be missing on the new main (S13). A main tells its replica
+    before its client, but ignores that the telling failed (MEMGRAPH 3.6a): one that was cut off may
+    have acknowledged what the replica never got. One that died may too, if its link failed within
+    the same moment; that shows when it is back and refused, and the verdict is amended then."""
     change = cluster.change
     if change is not None and change.verdict:
         return change.verdict  # accepted by a person
