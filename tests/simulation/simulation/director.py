@@ -214,7 +214,8 @@ class Director:
         ]
         if not holders:
             self.explained = "nobody left who holds everything"
-            return head["to"] == "FAILOVER" or self._last_said("main_lost")
+            is_told = self._last_said("decision_refused", "main_promoted")
+            return head["to"] == "FAILOVER" or is_told or self._last_said("main_lost")
         if self.plan.durability == "required" and dead in ("memgraph-0", "memgraph-1"):
             self.explained = "durability is required, and one copy is dead"
             return True
