@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 CONFIRM_S = 1.0  # the head is read and the Lease renewed this often
 DOUBTS_MAX = 64  # doubted incarnations remembered; older ones are gone by then
+DRAIN_S = 0.2  # clients of a planned change may end what they have begun
 RETRY_S = 0.1  # after a verification or a Lease write failed
 
 
@@ -81,6 +82,7 @@ class Gatekeeper:
         self._applied: dict[Kind, Route] = {}
         self._doubts: dict[tuple[str, int], float] = {}  # upstream -> when a session doubted it
         self._marked = self._acked = Seq(0)
+        self._drain: tuple[Term, float] | None = None  # of the last planned change, and until when
         self._wake_verify, self._wake_lease = trio.Event(), trio.Event()
         self._published: GatewayFacts | None = None
         self._head_at_s = self._lease_at_s = -math.inf  # when the last good request was sent
@@ -126,8 +128,19 @@ class Gatekeeper:
             self._verified = None
             self._wake_verify.set()
         upstreams = (self._verified.upstream,) if self._verified and self._may_open else ()
-        reason = routes.reason or "the main is being verified"
-        self._apply(Kind.RW, Route(int(routes.term), upstreams, "" if upstreams else reason))
+        reason = "" if upstreams else routes.reason or "the main is being verified"
+        until_s = self._drain_until_s(routes.term)
+        self._apply(Kind.RW, Route(int(routes.term), upstreams, reason, drain_until_s=until_s))
+
+    def _drain_until_s(self, term: Term) -> float | None:
+        """In a planned change the main is well: sessions end between two requests, the rest a
+        moment later. The acknowledgement waits for them, and all that follows for it (S4, S5)."""
+        moved = self._cluster.change
+        if moved is None or not moved.is_planned or not moved.needs_drain or moved.is_drained:
+            return None
+        if self._drain is None or self._drain[0] != term:
+            self._drain = (term, trio.current_time() + DRAIN_S)
+        return self._drain[1]
 
     def _host(self, instance: Instance | None, view: View) -> str:
         pod = view.instance(instance).pod if instance else None

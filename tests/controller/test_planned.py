@@ -8,6 +8,7 @@ import trio
 from test_interrupted import check_world, interrupt, settled
 from test_pod_flow import LIMIT_S, POLICY, Scene, operational
 
+from controller.gateways import Kind
 from statemachine.ids import Instance, Phase
 from statemachine.prestop import may_stop
 from statemachine.view import Policy
@@ -80,8 +81,6 @@ async def test_stopping_a_mere_replica_touches_no_writer(autojump_clock: Any, nu
         routes = {n: dict(g.routes) for n, g in scene.gateways.items()}
         await stop_when_safe(scene, "memgraph-2")
         await trio.sleep(5)
-        from controller.gateways import Kind
-
         for name, gateway in scene.gateways.items():
             assert gateway.routes[Kind.RW] == routes[name][Kind.RW]
         nursery.cancel_scope.cancel()
@@ -153,4 +152,28 @@ async def test_a_reset_is_finished_by_a_new_leader(
         for name in ("memgraph-1", "memgraph-2"):
             now = scene.world.instances[Instance(name)].restarts
             assert now == restarts[Instance(name)]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("planned", [True, False])
+async def test_a_planned_change_lets_requests_end(
+    autojump_clock: Any, nursery: Any, planned: bool
+) -> None:
+    """Sessions are drained for a moment before a planned change, and cut at once in a failover;
+    the deadline does not move while the change goes on."""
+    scene = Scene(nursery)
+    seen: dict[float | None, None] = {}
+    with trio.fail_after(LIMIT_S):
+        await operational(scene)
+        if planned:
+            nursery.start_soon(stop_when_safe, scene, "memgraph-0")
+        else:
+            scene.world.kill("memgraph-0")
+        while scene.gateways["controller-1"].writable() != "memgraph-1":
+            route = scene.gateways["controller-1"].routes[Kind.RW]
+            if not route.upstreams:
+                seen[route.drain_until_s] = None
+            await trio.sleep(0.0005)
+        deadlines = [until_s for until_s in seen if until_s is not None]
+        assert len(deadlines) == (1 if planned else 0)
         nursery.cancel_scope.cancel()
