@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 from neo4j.exceptions import DriverError, Neo4jError
-from test_incidents import CONTROLLER, LIMIT_S, ask, triggers, until, write
+from test_incidents import CONTROLLER, LIMIT_S, ask, status, triggers, until
 
 from controller.sandbox import objects
 from controller.sandbox.world import Sandbox, SandboxOptions, open_sandbox
@@ -84,7 +84,8 @@ async def test_a_switchover_loses_nothing_and_the_ledger_tells_who_and_why() -> 
             assert granted["on"] == "switchover_started"
             assert "alice" in granted["why"]
             assert "drain node-a" in granted["why"]
-            await until(lambda: not requests(sandbox), "the request is removed")
+            while await trio.to_thread.run_sync(requests, sandbox):
+                await trio.sleep(0.05)  # until the entry is removed
             code, said = await command(sandbox, "switchover", "--to", "memgraph-1")
             assert (code, said["verdict"]) == (1, "refused")
             assert "memgraph-1 is the main already" in said["why"]
@@ -102,3 +103,57 @@ def requests(sandbox: Sandbox) -> dict[str, str]:
     path = f"/api/v1/namespaces/{objects.NAMESPACE}/configmaps/{objects.RELEASE}-requests"
     with urllib.request.urlopen(sandbox.api_url + path, timeout=5) as answer:
         return dict(json.load(answer).get("data") or {})
+
+
+async def silent_for(sandbox: Sandbox, instance: str, length_s: float) -> None:
+    """Until the leader has had no answer of the instance for so long."""
+    while True:
+        said = await trio.to_thread.run_sync(status, sandbox, sandbox.leader())
+        (seen,) = [i for i in said["instances"] if i["name"] == instance]
+        if seen["answer"]["age_s"] > length_s:
+            return
+        await trio.sleep(0.1)
+
+
+async def test_observed_and_paused_nothing_is_done_until_it_is_over() -> None:
+    """While observing, a hung main is recorded as what would have been done, once, and nothing is
+    done; `observe off` and it is failed over. While paused, a hung main stays the main until
+    `resume`; status and health say by whom and why. Writes acknowledged before stand everywhere."""
+    with trio.fail_after(2 * LIMIT_S):
+        async with open_sandbox(SandboxOptions()) as sandbox:
+            await sandbox.wait_whole(40)
+            async with writing(sandbox) as acked:
+                await until(lambda: len(acked) > 5, "writes")
+            code, _ = await command(sandbox, "observe", "on", "--reason", "first week")
+            assert code == 0
+            sandbox.stop("memgraph-0")
+            await until(lambda: "would_have" in triggers(sandbox), "what would have been done")
+            (would,) = [e for e in entries(sandbox) if e["on"] == "would_have"]
+            assert would["data"] == {"trigger": "main_lost", "candidate": "memgraph-1"}
+            await silent_for(sandbox, "memgraph-0", 6.0)
+            assert triggers(sandbox)[-1] == "would_have"
+            assert sandbox.noted("main") == "memgraph-0"
+            code, _ = await command(sandbox, "observe", "off")
+            assert code == 0
+            await until(lambda: sandbox.noted("main") == "memgraph-1", "a failover")
+            sandbox.cont("memgraph-0")
+            await sandbox.wait_whole(60)
+            begun = len(triggers(sandbox))
+            code, _ = await command(sandbox, "pause", "--for", "10m", "--reason", "a backup")
+            assert code == 0
+            sandbox.stop("memgraph-1")
+            await silent_for(sandbox, "memgraph-1", 6.0)
+            assert triggers(sandbox)[begun:] == ["paused"]
+            said = await trio.to_thread.run_sync(status, sandbox, sandbox.leader())
+            assert said["asked"]["pause"]["reason"] == "a backup"
+            assert any("a backup" in problem for problem in said["problems"])
+            code, said = await command(sandbox, "switchover")
+            assert (code, said["verdict"]) == (1, "refused")
+            assert "resume first" in said["why"]
+            code, _ = await command(sandbox, "resume")
+            assert code == 0
+            await until(lambda: sandbox.noted("main") == "memgraph-0", "a failover")
+            sandbox.cont("memgraph-1")
+            await sandbox.wait_whole(60)
+            for instance in sandbox.instances:
+                assert set(acked) <= await present(sandbox, instance), instance
