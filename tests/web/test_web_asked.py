@@ -1,15 +1,15 @@
 """What people asked for, as status, metrics and the pre-flight show it."""
 
+import json
 from typing import Any
 
-import httpx
 import pytest
 import web_picture as p
 from attrs import evolve
 from test_web_metrics import samples, value
+from test_web_server import get, serving
 
 from controller.web import Snapshot
-from controller.web.application import application
 from controller.web.asked import asked_document, preflight_document
 from controller.web.status import problems
 from statemachine import events as e
@@ -156,5 +156,12 @@ def test_a_preflight_says_what_can_never_be(to: str, against: str) -> None:
 
 async def test_the_path_answers_and_refuses_nonsense() -> None:
     """`/api/v1/preflight`: a document, or 400 with what may be asked; it changes nothing."""
-    transport = httpx.ASGITransport(application(p.snapshot))
-    del transport
+    async with serving(p.snapshot) as address:
+        good = await get(address, "/api/v1/preflight?kind=switchover&to=memgraph-0")
+        bad = await get(address, "/api/v1/preflight?kind=dance")
+        changed = await get(address, "/api/v1/preflight?kind=switchover", "POST")
+    assert good.status == 200
+    assert "options" in json.loads(good.body)
+    assert bad.status == 400
+    assert "switchover" in bad.body
+    assert changed.status == 405
