@@ -39,6 +39,17 @@ def entries(sandbox: Sandbox) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
+async def told(options: SandboxOptions) -> AsyncIterator[Sandbox]:
+    """A sandbox whose whole history is printed when the test fails."""
+    async with open_sandbox(options) as sandbox:
+        try:
+            yield sandbox
+        finally:
+            for e in entries(sandbox):
+                print(e["seq"], e["at"], e["on"], e["to"], e["main"], e["why"], e["data"])
+
+
+@asynccontextmanager
 async def writing(sandbox: Sandbox) -> AsyncIterator[list[int]]:
     """A client that writes on and on; the list of what was acknowledged grows."""
     acked: list[int] = []
@@ -71,7 +82,7 @@ async def test_a_switchover_loses_nothing_and_the_ledger_tells_who_and_why() -> 
     acknowledged write stands on every instance; the entry names author and reason; the request is
     removed. One that cannot be is refused with the reason and exit code 1."""
     with trio.fail_after(LIMIT_S):
-        async with open_sandbox(SandboxOptions()) as sandbox:
+        async with told(SandboxOptions()) as sandbox:
             await sandbox.wait_whole(40)
             async with writing(sandbox) as acked:
                 await until(lambda: len(acked) > 5, "writes")
@@ -120,7 +131,7 @@ async def test_observed_and_paused_nothing_is_done_until_it_is_over() -> None:
     done; `observe off` and it is failed over. While paused, a hung main stays the main until
     `resume`; status and health say by whom and why. Writes acknowledged before stand everywhere."""
     with trio.fail_after(2 * LIMIT_S):
-        async with open_sandbox(SandboxOptions()) as sandbox:
+        async with told(SandboxOptions()) as sandbox:
             await sandbox.wait_whole(40)
             async with writing(sandbox) as acked:
                 await until(lambda: len(acked) > 5, "writes")

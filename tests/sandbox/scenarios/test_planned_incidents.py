@@ -125,3 +125,24 @@ async def test_the_gateways_can_be_checked_by_anybody() -> None:
                 assert says in done.stdout.decode()
             rows = await ask(sandbox.bolt("memgraph-0"), "MATCH (n) RETURN count(n)")
             assert rows == [[0]]
+
+
+async def test_a_sync_replica_that_hangs_is_not_taken_for_a_dead_main() -> None:
+    """While a STRICT_SYNC replica hangs, its main blocks writes for up to 30 s and refuses SET ROLE
+    and DROP (MEMGRAPH L10): nobody fails over, the replica leaves the sync set, writes go on."""
+    with trio.fail_after(2 * LIMIT_S):
+        async with open_sandbox(SandboxOptions()) as sandbox:
+            await sandbox.wait_whole(40)
+            await write(sandbox, CONTROLLER, 1)
+            begun = len(triggers(sandbox))
+            sandbox.stop("memgraph-1")
+            await write(sandbox, CONTROLLER, 2)
+            happened = triggers(sandbox)[begun:]
+            assert "sync_lost" in happened
+            assert "main_lost" not in happened
+            assert sandbox.noted("main") == "memgraph-0"
+            sandbox.cont("memgraph-1")
+            await sandbox.wait_whole(60)
+            for instance in sandbox.instances:
+                rows = await ask(sandbox.bolt(instance), "MATCH (n:Write) RETURN n.id")
+                assert sorted(row[0] for row in rows) == [1, 2], instance
