@@ -26,6 +26,7 @@ KINDS = (
     "reinit",
     "acknowledge",
 )
+ACTING = frozenset({"switchover", "failover", "reinit"})
 PATIENCE_S = 3.0  # for what only has to wait a moment, a renewal under way for example
 
 
@@ -65,10 +66,20 @@ def wanted(cluster: Cluster, view: View, request: Request) -> tuple[Wanted | Ref
     if request.instance and target not in known:
         there_are = ", ".join(sorted(known)) or "none"
         return (Refused(f"there is no instance {target}; there are {there_are}"),)
-    if cluster.pause is not None and request.kind in ("switchover", "failover", "reinit"):
-        return (Refused(f"paused by {cluster.pause.author}: resume first"),)
+    if request.kind in ACTING and (idle := _why_idle(cluster, view)):
+        return (Refused(idle),)
     why = f"{request.kind} asked for by {request.author}: {request.reason or 'no reason given'}"
     return tuple(_of_kind(cluster, view, request, why))
+
+
+def _why_idle(cluster: Cluster, view: View) -> str:
+    """Why what is begun now would not be carried out (S15): a change of main would close the
+    writes and promote nobody."""
+    if cluster.pause is not None:
+        return f"paused by {cluster.pause.author}: resume first"
+    if view.policy.observe_only:
+        return "decisions are recorded only, by the setting OBSERVE_ONLY"
+    return "decisions are recorded only: observe off first" if cluster.is_observed else ""
 
 
 def _of_kind(cluster: Cluster, view: View, r: Request, why: str) -> Iterator[Wanted | Refused]:

@@ -282,3 +282,15 @@ def test_requests_keep_the_time_when_they_were_first_seen() -> None:
     twice = observe(once, RequestsListed(NOW_S + 9, (request,)))
     assert twice.requests == (RequestView(request, NOW_S),)
     assert observe(twice, RequestsListed(NOW_S + 10, ())).requests == ()
+
+
+@pytest.mark.parametrize("kind", ["switchover", "failover", "reinit"])
+@pytest.mark.parametrize("by_settings", [True, False])
+def test_nothing_is_begun_that_would_not_be_carried_out(kind: str, by_settings: bool) -> None:
+    """While decisions are only recorded, a granted change of main would close the writes and never
+    promote anybody (S15): it is refused, with the way out."""
+    what = asked(kind, instance=B, confirm="graphs")
+    cluster = OPERATIONAL if by_settings else evolve(OPERATIONAL, is_observed=True)
+    if by_settings:
+        what = evolve(what, policy=evolve(what.policy, observe_only=True))
+    assert "observe" in refusal(cluster, what).lower()
