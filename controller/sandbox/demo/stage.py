@@ -170,6 +170,14 @@ class Stage:
         """Deletion with grace 0."""
         await self.sandbox.force_delete(target)
 
+    async def switch_over(self, target: str) -> None:
+        """The main is handed over by the real command, as a person would."""
+        words = [sys.executable, "-m", "controller.cli", "switchover", "--reason=rehearsal"]
+        words += [f"--kubeconfig={self.sandbox.kubeconfig}"]
+        done = await trio.run_process(words, capture_stdout=True, capture_stderr=True, check=False)
+        told = (done.stdout if done.returncode == 0 else done.stderr).decode().strip()
+        self.say(f"  the command ends with {done.returncode}: {told.splitlines()[-1:]}")
+
     async def restart_all(self, target: str) -> None:
         """Every instance's pod is deleted, from the last to the first as a StatefulSet does, each
         once everything is whole again."""
@@ -236,6 +244,7 @@ FAULTS: Mapping[str, Callable[[Stage, str], Awaitable[None]]] = {
     "main-cut-off": Stage.cut_off,
     "main-deleted": Stage.delete,
     "rolling-restart": Stage.restart_all,
+    "switchover": Stage.switch_over,
 }
 DEFAULT_FAULTS = (
     "main-killed",
