@@ -1,16 +1,20 @@
 """`check-gateways`: are the two gateways what they promise to be? What `helm test` runs."""
 
+from __future__ import annotations
+
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
-from neo4j import Driver, GraphDatabase
-from neo4j.exceptions import DriverError, Neo4jError
 
 from controller.cli.exits import FAILED, HELP, OK
+
+if TYPE_CHECKING:  # `--help` need not wait for the driver
+    from neo4j import Driver
 
 WRITE = "CREATE (n:`__check` {id: $id}) WITH n DELETE n"  # leaves nothing, and needs a main
 READ = "MATCH (n) RETURN n LIMIT 1"
@@ -52,6 +56,8 @@ def reads(driver: Driver) -> None:
 def refuses_writes(driver: Driver) -> None:
     """Raises AssertionError when the write is accepted, and what the driver raises when nobody
     answers."""
+    from neo4j.exceptions import Neo4jError
+
     try:
         writes(driver)
     except Neo4jError as error:
@@ -62,6 +68,9 @@ def refuses_writes(driver: Driver) -> None:
 
 
 def _check(what: str, address: str, holds: Callable[[Driver], None], timeout_s: float) -> bool:
+    from neo4j import GraphDatabase
+    from neo4j.exceptions import DriverError, Neo4jError
+
     deadline_s, problem = time.monotonic() + timeout_s, ""
     user, password = os.environ.get("MEMGRAPH_USER"), os.environ.get("MEMGRAPH_PASSWORD", "")
     auth = (user, password) if user else None
