@@ -142,7 +142,9 @@ class World:
 
     def _row(self, main: Instance, row: Row) -> Row:
         replica = self._at(row.address)
-        is_fed = replica is not None and self._feeds(main, replica)
+        if replica is None:
+            return row  # somewhere that we do not know: it stays what it was
+        is_fed = self._feeds(main, replica)
         return evolve(row, status=RowStatus.READY if is_fed else RowStatus.INVALID, behind=0)
 
     def _feeds(self, main: Instance, replica: Instance) -> bool:

@@ -84,6 +84,7 @@ class _Seer:
     def __init__(self, cluster: Cluster, view: View, supposed: Supposition) -> None:
         self.cluster, self._begin_s = cluster, view.now_s
         self._view, self._world = view, World(view, supposed)
+        self._told: set[Command] = set()
         self.steps: list[Step] = []
         self.refusals: tuple[Refusal, ...] = ()
         self.quiet_s = self.gap_s = 0.0
@@ -128,17 +129,16 @@ class _Seer:
         for seen in beside:
             self._observe(seen)
         self._observe(ended)
-        if ended.outcome is not Outcome.UNREACHABLE:
+        if ended.outcome is not Outcome.UNREACHABLE and command not in self._told:
+            self._told.add(command)  # what is owed again and again is told once
             why = "" if ended.outcome is Outcome.DONE else ended.outcome.value
             self._note("command", words_of(command), why)
 
     def _note(
         self, kind: str, what: str, why: str, facts: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        step = Step(round(self._world.now_s - self._begin_s, 3), kind, what, why, facts)
-        is_again = any((s.kind, s.what, s.why) == (kind, what, why) for s in self.steps)
-        if kind == "event" or not is_again:
-            self.steps.append(step)
+        after_s = round(self._world.now_s - self._begin_s, 3)
+        self.steps.append(Step(after_s, kind, what, why, facts))
 
     def _observe(self, seen: Observation) -> None:
         self._view = observe(self._view, seen)

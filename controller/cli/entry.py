@@ -14,6 +14,7 @@ from controller.cli.reading import Release, Target, find_release
 LAZY = {
     "sandbox": ("controller.cli.sandbox", "sandbox"),
     "demo": ("controller.cli.demo", "demo"),
+    "whatif": ("controller.cli.whatif", "whatif"),
     "check-gateways": ("controller.cli.check_gateways", "check_gateways"),
     **{
         name: ("controller.cli.asking_commands", name)

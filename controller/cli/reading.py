@@ -85,7 +85,7 @@ def answer_of(path: str, status: int, body: bytes) -> Json:
     said = parsed if isinstance(parsed, dict) else {}
     if 200 <= status < 300:
         return said
-    text = f"{said.get('message') or path} ({status})"
+    text = f"{said.get('message') or said.get('error') or path} ({status})"
     if status in (401, 403):
         raise Problem(f"no access: {text}", NO_ACCESS)
     raise Problem(text, NOT_FOUND)

@@ -13,6 +13,7 @@ from controller.web.asked import preflight_document
 from controller.web.metrics import render
 from controller.web.snapshot import SnapshotSource
 from controller.web.status import ledger_document, problems, status_document
+from controller.web.whatif import WhatIf
 from statemachine.diagram import mermaid
 from statemachine.ids import Instance
 from statemachine.requests import KINDS
@@ -108,6 +109,7 @@ def application(source: SnapshotSource) -> Starlette:
         "/api/v1/diagram.mmd": endpoints.diagram,
         "/api/v1/preflight": endpoints.preflight,
         "/api/v1/prestop/{pod}": endpoints.prestop,
+        "/api/v1/whatif": WhatIf(source).answer,
     }
     app = Starlette(routes=[Route(path, endpoint) for path, endpoint in paths.items()])
     app.router.redirect_slashes = False  # `/status/` is unknown, not somewhere else
