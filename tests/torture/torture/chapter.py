@@ -1,0 +1,271 @@
+"""A chapter: one sandbox from its first process to the last look at every instance.
+
+Promise: faults end, everything is healed and waited for, clients stop, and then what stands on
+every instance is compared with the clients' book. A chapter tells what it found; it never stops at
+a loss, and one that does not become whole again in time is a failure of its own.
+"""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import define, field, frozen
+
+from controller.sandbox.demo.book import longest_gap
+from controller.sandbox.world import Sandbox, SandboxOptions, open_sandbox
+from statemachine.codec import LedgerCorrupt
+from torture.book import (
+    Book,
+    Found,
+    Loss,
+    contradictions,
+    differences,
+    losses,
+    other_problems,
+    phantoms,
+)
+from torture.faults import Fault, attempt
+from torture.keeping import keep
+from torture.ledger_truth import Change, changes_of, trouble_with
+from torture.reading import prepare, read_instance
+from torture.watching import Watcher
+from torture.world import World
+
+START_S = 120.0
+WHOLE_S = 240.0  # on a busy machine; a cluster that is not whole by then is stuck
+CALM_S = 0.4
+EQUAL_S = 60.0  # an asynchronous replica gets so long for what was written last
+CLIENTS_END_S = 30.0
+READ_S = 30.0
+SETS, BANKS, REGISTERS = 2, 1, 2  # clients of each controller pod's read/write gateway
+
+Tell = Callable[[str], None]
+
+
+@frozen
+class Round:
+    """One fault and what clients felt. Milliseconds; `ms`: until everything was whole again."""
+
+    number: int
+    fault: str
+    was_done: bool
+    ms: int
+    write_gap_ms: int  # nobody could write
+    client_gap_ms: int  # the unluckiest writer
+    read_gap_ms: int
+    lost: int = 0
+
+
+@define(eq=False)
+class Chapter:
+    """What one sandbox went through."""
+
+    seed: int
+    book: Book
+    rounds: list[Round] = field(factory=list)
+    changes: list[Change] = field(factory=list)
+    triggers: list[str] = field(factory=list)
+    losses: list[Loss] = field(factory=list)
+    phantoms: list[str] = field(factory=list)
+    problems: list[str] = field(factory=list)
+    differs: bool = False
+    mains_served: int = 0
+    looks: int = 0
+    kept: str = ""
+
+
+Plan = Iterator[Fault]
+
+
+async def run_chapter(
+    options: SandboxOptions, seed: int, plan: Plan, first: int, pace_s: float, tell: Tell
+) -> Chapter:
+    """Everything from start to verdict; `first`: the number of its first round."""
+    chapter = Chapter(seed, Book(time.time() - time.monotonic()))
+    async with open_sandbox(options) as sandbox:
+        watcher = Watcher(sandbox)
+        world = World(sandbox, watcher.ledger, random.Random(f"{seed}/faults"), tell)
+        try:
+            await sandbox.wait_whole(START_S, CALM_S)
+            await prepare(sandbox.gateway(sandbox.controllers[0]), START_S)
+            await _play(chapter, world, watcher, plan, first, pace_s)
+            await _look_at_the_end(chapter, world, watcher)
+        except trio.TooSlowError:
+            chapter.problems.append(f"not whole again in time: {_state(sandbox)}")
+        _judge_ledger(chapter, watcher)
+        if chapter.problems:
+            chapter.kept = str(keep(sandbox, chapter.seed, watcher.ledger, chapter.problems))
+            tell(f"FAILED, kept in {chapter.kept}: {'; '.join(chapter.problems)}")
+    return chapter
+
+
+def _state(sandbox: Sandbox) -> str:
+    seen = {what: sandbox.noted(what) for what in ("phase", "main", "sync", "term", "seq")}
+    ready = {"instances": sandbox.pods_ready(), "controllers": sandbox.controllers_ready()}
+    return f"{seen}, ready: {ready}"
+
+
+async def _play(
+    chapter: Chapter, world: World, watcher: Watcher, plan: Plan, first: int, pace_s: float
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watcher.run)
+        start = partial(_run_clients, chapter, world.sandbox, pace_s)
+        say_round: Callable[[int], Any] = await nursery.start(start)
+        for number, fault in enumerate(plan, first):
+            await say_round(number)
+            await _play_round(chapter, world, fault, number)
+        await world.wait_about(0.5, 1.0)
+        nursery.cancel_scope.cancel()
+
+
+async def _play_round(chapter: Chapter, world: World, fault: Fault, number: int) -> None:
+    await world.wait_about(0.2, 0.8)  # ordinary work
+    world.tell(f"round {number}: {fault.name}")
+    begin = time.monotonic()
+    was_done = await attempt(world, fault)
+    await world.heal()
+    await world.sandbox.wait_whole(WHOLE_S, CALM_S)
+    end, book = time.monotonic(), chapter.book
+    every = [t for times in book.writes_s.values() for t in times]
+    gaps = [longest_gap(times, begin, end).ms for times in book.writes_s.values()]
+    reads = [longest_gap(times, begin, end).ms for times in book.reads_s.values()]
+    gap = longest_gap(every, begin, end).ms
+    done = Round(
+        number,
+        fault.name,
+        was_done,
+        round((end - begin) * 1000),
+        gap,
+        max(gaps, default=gap),
+        max(reads, default=0),
+    )
+    chapter.rounds.append(done)
+    world.tell(
+        f"  whole after {done.ms / 1000:.1f} s; nobody could write for {gap} ms, the unluckiest "
+        f"writer for {done.client_gap_ms} ms, reader {done.read_gap_ms} ms; "
+        f"{len(book.acked)} writes acknowledged"
+    )
+
+
+# -- clients
+
+
+def client_words(sandbox: Sandbox, seed: int, pace_s: float) -> list[str]:
+    """The command of the client process: every workload on both gateways of every pod."""
+    words = [sys.executable, "-m", "torture.client", f"--seed={seed}", f"--pace={pace_s}"]
+    for pod in sandbox.controllers:
+        write, read = sandbox.gateway(pod), sandbox.read_gateway(pod)
+        jobs = ["set"] * SETS + ["bank"] * BANKS + ["register"] * REGISTERS
+        words += [f"--do={job}@{write}" for job in jobs]
+        words += [f"--do=audit@{read}", f"--do=intrude@{read}"]
+    return [*words, f"--do=audit@{sandbox.gateway(sandbox.controllers[-1])}"]
+
+
+async def _run_clients(
+    chapter: Chapter,
+    sandbox: Sandbox,
+    pace_s: float,
+    task_status: trio.TaskStatus[Callable[[int], Any]],
+) -> None:
+    """The client process until cancelled; then it ends by itself, with its last outcomes."""
+    process = await trio.lowlevel.open_process(
+        client_words(sandbox, chapter.seed, pace_s), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None
+    assert stdout is not None
+
+    async def say_round(number: int) -> None:
+        await stdin.send_all(f"round {number}\n".encode())
+
+    task_status.started(say_round)
+    history = sandbox.block.directory / HISTORY
+    try:
+        await _take_lines(chapter.book, stdout, history)
+    finally:
+        with trio.move_on_after(CLIENTS_END_S, shield=True):
+            await stdin.aclose()
+            await _take_lines(chapter.book, stdout, history)
+            await process.wait()
+        if process.returncode is None:
+            process.kill()
+            with trio.CancelScope(shield=True):
+                await process.wait()
+
+
+HISTORY = "history.jsonl"
+
+
+async def _take_lines(book: Book, stream: trio.abc.ReceiveStream, history: Path) -> None:
+    rest = b""
+    with history.open("ab") as kept:
+        async for data in stream:
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                book.take(json.loads(line))
+                kept.write(line + b"\n")
+
+
+# -- the end
+
+
+async def _look_at_the_end(chapter: Chapter, world: World, watcher: Watcher) -> None:
+    sandbox, book = world.sandbox, chapter.book
+    await sandbox.wait_whole(WHOLE_S, CALM_S)
+    asked_s = time.monotonic()
+    found = await _read_until_equal(sandbox)
+    watcher.ledger.look(sandbox.ledger())
+    main = sandbox.noted("main")
+    try:
+        chapter.changes = changes_of(watcher.ledger.lines)
+    except (LedgerCorrupt, ValueError) as error:
+        chapter.problems.append(f"the ledger cannot be read: {error}")
+    chapter.losses = losses(book, found[main], chapter.changes)
+    unannounced = [loss for loss in chapter.losses if not loss.is_announced]
+    if unannounced:
+        names = ", ".join(loss.id for loss in unannounced[:5])
+        chapter.problems.append(
+            f"{len(unannounced)} acknowledged writes are lost, and no verdict says so: {names}"
+        )
+    chapter.phantoms = phantoms(book, found)
+    if chapter.phantoms:
+        names = ", ".join(chapter.phantoms[:5])
+        chapter.problems.append(f"{len(chapter.phantoms)} refused writes exist: {names}")
+    differs = differences(found, main)
+    chapter.differs = bool(differs)
+    chapter.problems += differs
+    chapter.problems += contradictions(book, found, chapter.changes, asked_s)
+    chapter.problems += other_problems(book, found)
+
+
+async def _read_until_equal(sandbox: Sandbox) -> dict[str, Found]:
+    """What stands on every instance, once they agree, or as they still differ after a while."""
+    give_up_s = trio.current_time() + EQUAL_S
+    while True:
+        found = {i: await read_instance(sandbox.bolt(i), READ_S) for i in sandbox.instances}
+        if len(set(found.values())) == 1 or trio.current_time() > give_up_s:
+            return found
+        await trio.sleep(0.5)
+
+
+def _judge_ledger(chapter: Chapter, watcher: Watcher) -> None:
+    chapter.triggers = [entry["on"] for entry in watcher.ledger.entries]
+    chapter.problems += watcher.ledger.problems
+    if trouble := trouble_with(watcher.ledger.lines):
+        chapter.problems.append(f"the ledger does not verify: {trouble}")
+    chapter.mains_served, chapter.looks = watcher.mains_served, watcher.looks
+    if watcher.mains_served > 1:
+        chapter.problems.append(f"two mains were served at once {watcher.served_twice[0]}")
+
+
+def rounds_with_losses(chapters: Sequence[Chapter]) -> set[int]:
+    """Numbers of the rounds of which an acknowledged write is lost, announced or not."""
+    return {loss.ack.round for chapter in chapters for loss in chapter.losses}
