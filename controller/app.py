@@ -18,9 +18,11 @@ import structlog
 import trio
 import trio_asyncio
 
+from controller.certificates import Certificates
 from controller.gateways import Gateways, Kind
 from controller.kube import (
     ClientConfig,
+    CountedTransport,
     KubeGatewayLeases,
     KubeInformers,
     KubeLedgerStore,
@@ -31,6 +33,7 @@ from controller.kube import (
     LeaseLeadership,
     open_client,
 )
+from controller.measures import KubeTally
 from controller.memgraph import BoltInstances, MemgraphAccess
 from controller.pod import Adapters, ControllerPod, PodSettings, Reign
 from controller.settings import Settings
@@ -70,12 +73,14 @@ async def _run_pod(settings: Settings) -> None:
         loop.set_exception_handler(_note_asyncio)  # the default one ends the process
         troubles: dict[str, str] = {}
         on_trouble = partial(troubles.__setitem__, "leader lease")
-        async with _adapters(settings, reign, on_trouble) as adapters:
+        kube_tally = KubeTally()
+        async with _adapters(settings, reign, on_trouble, kube_tally) as adapters:
             gateways = make_gateways(settings)
             pod = ControllerPod(pod_settings(settings), adapters, gateways, reign)
             async with trio.open_nursery() as nursery:
                 await _listen(settings, gateways, nursery)
-                source = partial(snapshot, pod, gateways, troubles, datetime.now(UTC))
+                around = Surroundings(troubles, datetime.now(UTC), kube_tally, settings)
+                source = partial(snapshot, pod, gateways, around)
                 await nursery.start(partial(serve, settings, source))
                 log.info("started", pod=settings.pod_name)
                 nursery.start_soon(pod.run)
@@ -87,7 +92,7 @@ def _note_asyncio(loop: Any, context: dict[str, Any]) -> None:
 
 @asynccontextmanager
 async def _adapters(
-    settings: Settings, reign: Reign, on_trouble: Callable[[str], None]
+    settings: Settings, reign: Reign, on_trouble: Callable[[str], None], tally: KubeTally
 ) -> AsyncIterator[Adapters]:
     names = KubeNames(
         release=settings.release_name,
@@ -103,9 +108,10 @@ async def _adapters(
     )
     instances = BoltInstances(memgraph_access(settings), reign.is_on)
     async with (
-        open_client(ClientConfig(kubeconfig=settings.kubeconfig)) as transport,
+        open_client(ClientConfig(kubeconfig=settings.kubeconfig)) as client,
         instances.running(),
     ):
+        transport = CountedTransport(client, names, tally)
         yield Adapters(
             store=KubeLedgerStore(transport, names, times),
             leases=KubeGatewayLeases(transport, names, times),
@@ -221,26 +227,49 @@ async def _listen(settings: Settings, gateways: Gateways, nursery: trio.Nursery)
         log.info("listening", gateway=kind, at=at, workers=settings.gateway_workers)
 
 
-def snapshot(
-    pod: ControllerPod, gateways: Gateways, troubles: Mapping[str, str], started_at: datetime
-) -> Snapshot:
+class Surroundings:
+    """What a picture shows besides the pod's own parts."""
+
+    def __init__(
+        self,
+        troubles: Mapping[str, str],
+        started_at: datetime,
+        kube_tally: KubeTally,
+        settings: Settings,
+    ) -> None:
+        self.troubles, self.started_at, self.kube_tally = troubles, started_at, kube_tally
+        files = {
+            "gateway": settings.gateway_tls_cert_path if settings.gateway_tls_enabled else "",
+            "gateway_client_ca": settings.gateway_tls_client_ca_path,
+            "memgraph_ca": settings.memgraph_tls_ca_path,
+        }
+        self.certificates = Certificates(files)
+
+
+def snapshot(pod: ControllerPod, gateways: Gateways, around: Surroundings) -> Snapshot:
     """What the web room shows: everything that this pod believes, at this moment."""
     loop, chronicle = pod.loop, pod.loop.chronicle
     return Snapshot(
         cluster=loop.cluster,
         view=loop.view,
-        started_at=started_at,
+        started_at=around.started_at,
         now_s=trio.current_time(),
         turned_at_s=loop.turned_at_s,
         refusals=loop.refusals,
         ledger_lines=chronicle.ledger.lines,
         is_ledger_verified=chronicle.was_read and not chronicle.trouble,
         ledger_trouble=chronicle.trouble,
-        kube_trouble={**pod.all_troubles(), **troubles},
+        kube_trouble={**pod.all_troubles(), **around.troubles},
         gateways=gateways.counters,
         listening=gateways.listening,
         is_leader=bool(loop.view.identity),
         rw_opened_term=pod.gatekeeper.opened_term,
         rw_opened_at=pod.gatekeeper.opened_at,
         head_read_at_s=pod.gatekeeper.head_read_at_s,
+        ledger_head=chronicle.ledger.head,
+        is_fenced=pod.gatekeeper.is_fenced,
+        worker_restarts=gateways.workers.restarts if gateways.workers else 0,
+        certificates=around.certificates.ends(),
+        tally=pod.tally,
+        kube_tally=around.kube_tally,
     )

@@ -7,10 +7,12 @@ is owed again by the next plan; what is not, is forgotten.
 """
 
 from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any
 
 import structlog
 import trio
-from attrs import frozen
+from attrs import asdict, frozen
 
 from controller.errors import (
     CommandOutcomeUnknown,
@@ -21,6 +23,7 @@ from controller.errors import (
 )
 from controller.memgraph import register_error
 from controller.ports import GatewayLeases, MemgraphInstance, PodControl, Requests
+from controller.tally import command_word
 from statemachine import commands as c
 from statemachine.commands import Command
 from statemachine.ids import Incarnation, Instance, Seq
@@ -62,7 +65,9 @@ class Executor:
         report: Callable[[Observation], None],
         requests: Requests | None = None,
         clock: Callable[[], float] = trio.current_time,
+        seq: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._seq = seq
         self._memgraph, self._gateways, self._pods = memgraph, gateways, pods
         self._report, self._clock, self._requests = report, clock, requests
         self._nursery: trio.Nursery | None = None
@@ -107,8 +112,20 @@ class Executor:
         finally:
             del self._running[target]
             self._pause(command, ended)
-            log.info("command", command=repr(command), outcome=ended.outcome.value, why=ended.text)
+            self._log(ended)
             self._report(ended)
+
+    def _log(self, ended: CommandEnded) -> None:
+        """One line: what was done, in which term, by what was in the ledger then."""
+        log.info(
+            "command",
+            command=command_word(ended.command),
+            **{name: _plain(value) for name, value in asdict(ended.command).items()},
+            seq=self._seq(),
+            outcome=ended.outcome.value,
+            took_s=round(ended.at_s - ended.started_at_s, 3),
+            why=ended.text,
+        )
 
     def _pause(self, command: Command, ended: CommandEnded) -> None:
         if ended.outcome is Outcome.DONE:
@@ -173,6 +190,11 @@ class Executor:
     async def _list_gateways(self, command: c.ListGateways) -> None:
         found = await self._gateways.list_quorum()
         self._report(GatewaysListed(self._clock(), found, Seq(command.after_seq)))
+
+
+def _plain(value: Any) -> Any:
+    """A command's field as a line of the log shows it."""
+    return value.value if isinstance(value, Enum) else value
 
 
 def target_of(command: Command) -> str:

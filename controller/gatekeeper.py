@@ -94,6 +94,11 @@ class Gatekeeper:
         """When the last quorum read of the ledger's head that was answered was sent."""
         return self._head_at_s
 
+    @property
+    def is_fenced(self) -> bool:
+        """Whether RW has closed by itself (S6), or was never open yet."""
+        return trio.current_time() > min(self._head_at_s, self._lease_at_s) + self._self_fence_s
+
     # -- what the loop tells
 
     def follow(self, cluster: Cluster, view: View) -> None:

@@ -68,7 +68,8 @@ Follower = Callable[[Cluster, View], None]
 
 class Loop:
     """State of one controller pod. `followers` are called after every turn and every event with
-    what is true now; they must not block. `wall` tells the time of people, in seconds."""
+    what is true now, `observers` with everything that is reported; they must not block. `wall`
+    tells the time of people, in seconds."""
 
     def __init__(
         self, chronicle: Chronicle, view: View, wall: Callable[[], float] = time.time
@@ -76,6 +77,7 @@ class Loop:
         self.chronicle, self.view, self._wall = chronicle, view, wall
         self.refusals: tuple[Refusal, ...] = ()
         self.followers: list[Follower] = []
+        self.observers: list[Callable[[Observation], None]] = []
         self.after_command: Callable[[CommandEnded], None] = lambda ended: None
         self.trouble = ""
         self.turned_at_s = -math.inf
@@ -136,6 +138,8 @@ class Loop:
                 message.taken()
             case _:
                 self._observe(message)
+                for observer in self.observers:
+                    observer(message)
                 if isinstance(message, CommandEnded):
                     self.after_command(message)
 
@@ -191,9 +195,23 @@ class Loop:
             return False
         self._tell("")
         if appended:
-            log.info("event", on=event.trigger, phase=event.dest.value, why=event.why)
+            self._log(event)
         self._fold()
         return True
+
+    def _log(self, event: Event) -> None:
+        """One line, with what a copy outside the cluster needs to show tampering later."""
+        ledger, cluster = self.chronicle.ledger, self.cluster
+        log.info(
+            "event",
+            seq=cluster.seq,
+            term=cluster.term,
+            on=event.trigger,
+            phase=event.dest.value,
+            main=cluster.main,
+            why=event.why,
+            head=ledger.head,
+        )
 
     def _postpone(self, error: ControllerError) -> None:
         lasting = not isinstance(error, KubeUnavailable)

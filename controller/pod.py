@@ -14,6 +14,7 @@ import trio
 from attrs import frozen
 
 from controller.chronicle import Chronicle
+from controller.entries import NewEntries
 from controller.errors import ControllerError, MemgraphUnreachable
 from controller.executor import Executor
 from controller.gatekeeper import Gatekeeper
@@ -31,6 +32,7 @@ from controller.ports import (
     StoredLedger,
 )
 from controller.prober import Prober
+from controller.tally import Tally
 from statemachine import commands as c
 from statemachine.cluster import Cluster
 from statemachine.commands import Command
@@ -125,6 +127,13 @@ class ControllerPod:
         )
         self.loop.followers.append(self.gatekeeper.follow)
         self.loop.followers.append(self._start_probers)
+        self.tally = Tally(
+            NewEntries(chronicle),
+            lambda: self.loop.refusals,
+            lambda: (self.gatekeeper.opened_term, self.gatekeeper.opened_at),
+        )
+        self.loop.followers.append(self.tally.follow)
+        self.loop.observers.append(self.tally.observed)
         self.loop.after_command = self._after_command
         self._probers: dict[Instance, Prober] = {}
         self._pods_seen: dict[Instance, PodFacts | None] = {}
@@ -268,6 +277,7 @@ class ControllerPod:
             pods=self._adapters.pods,
             requests=self._adapters.requests,
             report=self.loop.report,
+            seq=lambda: self.loop.cluster.seq,
         )
         log.info("leading", identity=identity)
         try:

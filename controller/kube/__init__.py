@@ -12,6 +12,7 @@ requests of people. Does not: any decision. Outside of this room, import from he
 """
 
 from .client import ClientConfig, open_client
+from .counted import CountedTransport
 from .gateway_leases import KubeGatewayLeases
 from .leadership import LeaseLeadership
 from .ledger_store import KubeLedgerStore
@@ -25,6 +26,7 @@ from .transport import AnswerLost, Transport, Watch
 __all__ = [
     "AnswerLost",
     "ClientConfig",
+    "CountedTransport",
     "KubeGatewayLeases",
     "KubeInformers",
     "KubeLedgerStore",

@@ -6,20 +6,16 @@ newcomer gets wrong: enumerations are one gauge per value, 1 for the present one
 can name it.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version as package_version
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from controller.web.asked import answers_of, is_observing, open_of
+from controller.tally import VERDICTS, verdict_word
+from controller.web.asked import is_observing, open_of
+from controller.web.families import gauge, labelled, one_of
 from controller.web.instances import (
     age_s,
     has_auth_failed,
@@ -28,12 +24,15 @@ from controller.web.instances import (
     role_by_ledger,
     row_of,
 )
-from controller.web.snapshot import Distribution, GatewayCounters, Snapshot, SnapshotSource
+from controller.web.metrics_counted import counted_metrics, kube_metrics
+from controller.web.metrics_gateway import gateway_metrics
+from controller.web.snapshot import POLICY_STATES, Snapshot, SnapshotSource
+from controller.web.status import problems
 from controller.web.timings import Change, changes
 from statemachine.ids import Instance, Phase, Role, RowStatus
 from statemachine.route import closed_because
 
-PREFIX = "memgraph_controller_"
+LEDGER_BYTES_MAX = 1_048_576  # of all values of a ConfigMap
 ROLES = ("main", "candidate", "sync", "joining", "async", "refused", "none")
 
 
@@ -48,9 +47,12 @@ class SnapshotCollector(Collector):
         snapshot = self._source()
         yield from cluster_metrics(snapshot)
         yield from instance_metrics(snapshot)
-        yield from gateway_metrics(snapshot.gateways, snapshot.listening)
+        yield from gateway_metrics(snapshot)
         yield from change_metrics(snapshot)
         yield from asked_metrics(snapshot)
+        yield from counted_metrics(snapshot.tally)
+        yield from kube_metrics(snapshot.kube_tally)
+        yield from pod_metrics(snapshot)
 
     def describe(self) -> list[Metric]:
         """Nothing is asked of the source at registration."""
@@ -61,25 +63,8 @@ def render(source: SnapshotSource) -> bytes:
     """The text of `/metrics`, from a registry of its own."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(SnapshotCollector(source))
+    ProcessCollector(registry=registry)
     return generate_latest(registry)
-
-
-def gauge(name: str, text: str, value: float | None) -> Metric:
-    """A gauge without labels; without a value it has no sample."""
-    family = GaugeMetricFamily(PREFIX + name, text)
-    if value is not None:
-        family.add_metric([], value)
-    return family
-
-
-def labelled(
-    name: str, text: str, labels: tuple[str, ...], samples: Iterable[tuple[tuple[str, ...], float]]
-) -> Metric:
-    """A gauge with labels."""
-    family = GaugeMetricFamily(PREFIX + name, text, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
 
 
 def cluster_metrics(snapshot: Snapshot) -> Iterator[Metric]:
@@ -88,21 +73,42 @@ def cluster_metrics(snapshot: Snapshot) -> Iterator[Metric]:
     phases = (((phase.value,), float(cluster.phase is phase)) for phase in Phase)
     yield labelled("phase", "1 for the present phase", ("phase",), phases)
     yield gauge("term", "Term of the last event", cluster.term)
+    yield gauge("main_term", "Term in which the main was given to clients", cluster.main_term)
+    main = (((cluster.main,), 1.0),) if cluster.main else ()
+    yield labelled("main_info", "1 for the appointed main", ("instance",), main)
+    leader = (((cluster.leader,), 1.0),) if cluster.leader else ()
+    yield labelled("leader_info", "1 for the leader by the ledger", ("leader",), leader)
     yield gauge("is_leader", "1 in the pod that leads", snapshot.is_leader)
     yield gauge("writes_open", "1 when clients may write", not closed_because(cluster))
     yield gauge("sync_set_size", "Instances that hold every write", len(cluster.sync))
     yield gauge("readers", "Replicas for the read-only gateway", len(cluster.readers))
-    yield gauge("ledger_seq", "Position of the last entry of the ledger", cluster.seq)
-    size = sum(len(line) for line in snapshot.ledger_lines)
-    yield gauge("ledger_size_bytes", "Size of the ledger's entries", size)
-    trouble = not snapshot.is_ledger_verified or bool(snapshot.ledger_trouble)
-    yield gauge("ledger_trouble", "1 when the ledger is not verified", trouble)
+    yield from ledger_metrics(snapshot)
     kube = (((what,), float(bool(text))) for what, text in snapshot.kube_trouble.items())
     yield labelled("kube_trouble", "1 when the API server cannot be used", ("what",), kube)
     yield gauge("loop_age_seconds", "Since the last turn", age_s(snapshot.now_s, _turned(snapshot)))
     refusals = refusal_counts(snapshot)
     help_text = "Decisions that are wanted and refused now"
     yield labelled("refusals", help_text, ("trigger", "guard"), refusals.items())
+    found = problems(snapshot)
+    yield gauge("healthy", "1 when /health has nothing to say", not found)
+    yield gauge("problems", "Sentences that /health says", len(found))
+
+
+def ledger_metrics(snapshot: Snapshot) -> Iterator[Metric]:
+    """The history that this pod acts on."""
+    cluster = snapshot.cluster
+    yield gauge("ledger_seq", "Position of the last entry of the ledger", cluster.seq)
+    head = (((str(cluster.seq), snapshot.ledger_head), 1.0),) if snapshot.ledger_head else ()
+    text = "1, with the position and the hash of the last entry"
+    yield labelled("ledger_head_info", text, ("seq", "hash"), head)
+    yield gauge("ledger_entries", "Entries of the live part", len(snapshot.ledger_lines))
+    size = sum(len(line) for line in snapshot.ledger_lines)
+    yield gauge("ledger_size_bytes", "Size of the live part's entries", size)
+    yield gauge("ledger_size_max_bytes", "What a ConfigMap holds", LEDGER_BYTES_MAX)
+    trouble = not snapshot.is_ledger_verified or bool(snapshot.ledger_trouble)
+    yield gauge("ledger_trouble", "1 when the ledger is not verified", trouble)
+    text = "Since the last confirmed quorum read of the ledger's head was sent"
+    yield gauge("ledger_read_age_seconds", text, age_s(snapshot.now_s, snapshot.head_age_from_s))
 
 
 def _turned(snapshot: Snapshot) -> float | None:
@@ -136,6 +142,8 @@ def instance_metrics(snapshot: Snapshot) -> Iterator[Metric]:
     yield labelled("instance_answer_age_seconds", "Age of the last answer", one, ages)
     stray = (((n,), float(_is_stray(snapshot, n))) for n in names)
     yield labelled("instance_stray_main", "1 when it says MAIN unappointed", one, stray)
+    refused = (((n,), float(snapshot.cluster.refusal_of(n) is not None)) for n in names)
+    yield labelled("instance_refused", "1 when the main refuses its data", one, refused)
     auth = (((n,), float(has_auth_failed(snapshot.view.instance(n)))) for n in names)
     yield labelled("instance_auth_failed", "1 when it does not accept our password", one, auth)
     yield from replica_metrics(snapshot, names)
@@ -165,92 +173,38 @@ def _is_stray(snapshot: Snapshot, name: Instance) -> bool:
     return is_stray_main(snapshot.cluster, snapshot.view.instance(name))
 
 
-def gateway_metrics(
-    gateways: Mapping[str, GatewayCounters], listening: Mapping[str, str]
-) -> Iterator[Metric]:
-    """What the gateways of this pod carry."""
-    each, by = ("gateway",), gateways.items()
-    up = (((k,), float(k in listening)) for k in gateways)
-    yield labelled("gateway_up", "1 when it listens", each, up)
-    active = (((k,), float(c.active)) for k, c in by)
-    yield labelled("gateway_sessions", "Sessions relayed now", each, active)
-    held = (((k,), float(c.held)) for k, c in by)
-    yield labelled("gateway_held_clients", "Clients that wait for a route", each, held)
-    where = (((k, i), float(n)) for k, c in by for i, n in c.sessions.items())
-    text = "Sessions relayed now, by instance"
-    yield labelled("gateway_instance_sessions", text, ("gateway", "instance"), where)
-    term = (((k,), float(c.term)) for k, c in by if c.term is not None)
-    yield labelled("gateway_route_term", "Term of the route that it follows", each, term)
-    yield from gateway_counters(gateways)
-
-
-def gateway_counters(gateways: Mapping[str, GatewayCounters]) -> Iterator[Metric]:
-    """What they counted since the process began."""
-    by = gateways.items()
-    reason, direction = ("gateway", "reason"), ("gateway", "direction")
-    text = "Connections taken, those refused at once included"
-    yield counter("gateway_accepted", text, ("gateway",), (((k,), c.accepted) for k, c in by))
-    refused = (((k, str(r)), n) for k, c in by for r, n in c.refused.items())
-    yield counter("gateway_refused", "Clients turned away", reason, refused)
-    ended = (((k, str(r)), n) for k, c in by for r, n in c.ended.items())
-    yield counter("gateway_ended", "Sessions that are over", reason, ended)
-    cut = (((k,), c.cut) for k, c in by)
-    yield counter("gateway_cut", "Sessions ended by a route", ("gateway",), cut)
-    failed = (((k,), c.dial_failures) for k, c in by)
-    yield counter("gateway_dial_failures", "Dials that failed", ("gateway",), failed)
-    relayed = (((k, d), n) for k, c in by for d, n in (("up", c.bytes_up), ("down", c.bytes_down)))
-    yield counter("gateway_relayed_bytes", "Bytes to (up) and from instances", direction, relayed)
-    text = "How long sessions lasted that are over"
-    yield histogram("gateway_session_seconds", text, ((k, c.durations_s) for k, c in by))
-    text = "From a client's connect until it was relayed"
-    yield histogram("gateway_wait_seconds", text, ((k, c.waits_s) for k, c in by))
-
-
-def histogram(name: str, text: str, samples: Iterable[tuple[str, Distribution]]) -> Metric:
-    """A histogram of each gateway; buckets are cumulated here."""
-    family = HistogramMetricFamily(PREFIX + name, text, labels=("gateway",))
-    for kind, found in samples:
-        bounds = [*map(str, map(float, found.bounds)), "+Inf"]
-        family.add_metric(
-            [kind], [*zip(bounds, accumulate(found.counts), strict=True)], found.total
-        )
-    return family
-
-
-def counter(
-    name: str, text: str, labels: tuple[str, ...], samples: Iterable[tuple[tuple[str, ...], int]]
-) -> Metric:
-    """A counter with labels; `_total` is added."""
-    family = CounterMetricFamily(PREFIX + name, text, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
-
-
 def change_metrics(snapshot: Snapshot) -> Iterator[Metric]:
-    """Changes of main in the ledger at hand, and how long the last failover took."""
-    found = changes(snapshot.ledger_lines)
-    failovers = [c for c in found if c.is_failover]
-    renewals = len(found) - len(failovers)
-    yield gauge("ledger_failovers", "Failovers in the ledger", len(failovers))
-    yield gauge("ledger_renewals", "Renewals of the main's epoch in the ledger", renewals)
+    """The last failover in the ledger at hand, and what it may have lost."""
+    failovers = [c for c in changes(snapshot.ledger_lines) if c.is_failover]
     last = failovers[-1] if failovers else None
-    yield labelled(
-        "last_failover_seconds",
-        "From the decision to each step of the last failover",
-        ("step",),
-        _steps(last) if last else (),
-    )
+    text = "From the decision to each step of the last failover in the ledger"
+    yield labelled("last_failover_seconds", text, ("step",), _steps(last) if last else ())
+    verdict, text = verdict_word(snapshot.cluster.verdict), "1 for what the last change may lose"
+    yield one_of("loss_verdict", text, "verdict", VERDICTS, verdict)
 
 
 def asked_metrics(snapshot: Snapshot) -> Iterator[Metric]:
-    """What people have asked for. Answers are counted in the ledger at hand, as failovers are."""
-    yield gauge("paused", "1 while a person has paused", snapshot.cluster.pause is not None)
+    """What people have asked for."""
+    pause = snapshot.cluster.pause
+    yield gauge("paused", "1 while a person has paused", pause is not None)
+    until_s = pause.until_s if pause else None
+    yield gauge("pause_until_timestamp_seconds", "When the pause ends", until_s)
     yield gauge("observing", "1 while decisions are only recorded", is_observing(snapshot))
-    yield gauge("requests_open", "Requests without an answer", len(open_of(snapshot)))
-    counts = Counter((a["kind"], a["verdict"]) for a in answers_of(snapshot))
-    labels = ("kind", "verdict")
-    yield labelled("ledger_requests", "Answers in the ledger", labels, counts.items())
+    waiting = open_of(snapshot)
+    yield gauge("requests_open", "Requests without an answer", len(waiting))
+    oldest = max((snapshot.now_s - r.since_s for r in waiting), default=None)
+    yield gauge("requests_oldest_age_seconds", "Since the oldest of them was seen", oldest)
+
+
+def pod_metrics(snapshot: Snapshot) -> Iterator[Metric]:
+    """What this pod is, and what it found around it."""
+    version = (((package_version("memgraph-controller"),), 1.0),)
+    yield labelled("build_info", "1, with the version that runs", ("version",), version)
+    ends = (((what,), end_s) for what, end_s in snapshot.certificates.items())
+    text = "End of the earliest certificate in a file that is in use"
+    yield labelled("certificate_not_after_timestamp_seconds", text, ("certificate",), ends)
+    text = "1 for what this pod found when it tried a port that the NetworkPolicy forbids"
+    yield one_of("network_policy", text, "state", POLICY_STATES, snapshot.network_policy)
 
 
 def _steps(change: Change) -> Iterator[tuple[tuple[str, ...], float]]:

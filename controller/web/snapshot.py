@@ -6,6 +6,8 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from controller.measures import KubeTally
+from controller.tally import Tally, idle_tally
 from statemachine.cluster import Cluster
 from statemachine.decide import Refusal
 from statemachine.ids import Instance
@@ -13,6 +15,7 @@ from statemachine.prestop import Stop, may_stop
 from statemachine.view import View
 
 HEAD_IS_OLD_S = 3.0  # it is read every second; older than this, others may have gone on
+POLICY_STATES = ("enforced", "not_enforced", "unknown")
 ALIVE_S = 30.0  # a turn waits at most for one write that the API server does not answer (5 s)
 
 
@@ -108,6 +111,18 @@ class Snapshot:
     rw_opened_term: int = 0  # route's term in which this pod's RW gateway opened last
     rw_opened_at: str = ""  # and when, wall, as in the ledger
     head_read_at_s: float = float("-inf")  # when the last good read of the ledger's head was sent
+    ledger_head: str = ""  # hash of the last line
+    is_fenced: bool = False  # RW of this pod closed itself: head or own Lease too old (S6)
+    worker_restarts: int = 0  # relay processes that had to be started again
+    certificates: Mapping[str, float] = field(factory=dict, hash=False)  # which -> end, unix time
+    network_policy: str = "unknown"  # of POLICY_STATES
+    tally: Tally = field(factory=idle_tally, eq=False, repr=False)
+    kube_tally: KubeTally = field(factory=KubeTally, eq=False, repr=False)
+
+    @property
+    def head_age_from_s(self) -> float | None:
+        """When the head was read last; None: never."""
+        return self.head_read_at_s if self.head_read_at_s > float("-inf") else None
 
     @property
     def is_alive(self) -> bool:

@@ -8,6 +8,7 @@ leader; only refusals are the leader's alone, for nobody else decides.
 
 from datetime import datetime
 
+from controller.entries import between_s
 from controller.web.asked import asked_document, asked_problems
 from controller.web.instances import (
     Document,
@@ -18,7 +19,7 @@ from controller.web.instances import (
     names_of,
 )
 from controller.web.snapshot import GatewayCounters, Snapshot
-from controller.web.timings import Change, between_s, changes
+from controller.web.timings import Change, changes
 from statemachine.decide import Refusal
 from statemachine.ids import Phase
 from statemachine.route import closed_because

@@ -6,10 +6,11 @@ Times are wall times of the leaders that wrote them, good to some milliseconds w
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from attrs import evolve, frozen
+
+from controller.entries import between_s
 
 UNPLANNED = "main_lost"
 
@@ -99,11 +100,3 @@ def _entries(lines: Iterable[str]) -> Iterable[Mapping[str, Any]]:
             continue
         if isinstance(entry, dict) and {"seq", "at", "from", "to", "on", "term"} <= entry.keys():
             yield entry
-
-
-def between_s(begin: str, end: str) -> float | None:
-    """Seconds between two times of the ledger; None where one is missing or is no time."""
-    try:
-        return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
-    except (ValueError, TypeError):
-        return None

@@ -109,14 +109,11 @@ def test_pause_and_observing_are_no_secret() -> None:
 
 
 def test_metrics_count_them() -> None:
-    """For alerts; a kind that somebody made up becomes no label."""
+    """For alerts."""
     found = samples(answered())
     assert value(found, "paused") == 1
     assert value(found, "observing") == 0
     assert value(found, "requests_open") == 0
-    assert value(found, "ledger_requests", kind="pause", verdict="granted") == 1
-    assert value(found, "ledger_requests", kind="switchover", verdict="refused") == 1
-    assert value(found, "ledger_requests", kind="other", verdict="refused") == 1
     assert value(samples(asking()), "requests_open") == 1
 
 

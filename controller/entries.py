@@ -1,0 +1,62 @@
+"""The ledger's entries as they come: each one once, in order, for who counts or announces them.
+
+Promise: what stood in the ledger when this process first read it is history and is not handed out;
+everything after it is, also what another pod wrote. What a newcomer gets wrong: a pod that was cut
+off while its ledger was compacted sees only what still stands there, so counts are a lower bound.
+"""
+
+from datetime import datetime
+from typing import Protocol
+
+from attrs import frozen
+
+from statemachine.codec import Entry, decode
+from statemachine.ids import Seq
+from statemachine.ledger import Ledger, digest
+
+
+class History(Protocol):
+    """The verified copy of one process. `Chronicle` fits."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was verified."""
+
+    @property
+    def was_read(self) -> bool:
+        """Whether it was read at all."""
+
+
+@frozen
+class NewEntry:
+    """One entry, and the hash of its line: the chain's head right after it."""
+
+    entry: Entry
+    head: str
+
+
+class NewEntries:
+    """A reader's place in the history. Each reader has one of its own."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._seen: Seq | None = None
+
+    def take(self) -> tuple[NewEntry, ...]:
+        """The entries since the last call; the first call that finds a ledger gives none."""
+        if not self._history.was_read:
+            return ()
+        ledger = self._history.ledger
+        seen, self._seen = self._seen, ledger.seq
+        if seen is None or ledger.seq <= seen:
+            return ()
+        lines = ledger.lines[-(ledger.seq - seen) :]
+        return tuple(NewEntry(decode(line), digest(line)) for line in lines)
+
+
+def between_s(begin: str, end: str) -> float | None:
+    """Seconds between two times of the ledger; None where one is missing or is no time."""
+    try:
+        return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,62 @@
+"""Metrics of the gateways of this pod, from what they count themselves."""
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import Metric
+
+from controller.web.families import counter, gauge, histogram, labelled
+from controller.web.instances import age_s
+from controller.web.snapshot import GatewayCounters, Snapshot
+
+
+def gateway_metrics(snapshot: Snapshot) -> Iterator[Metric]:
+    """What the gateways of this pod carry."""
+    gateways = snapshot.gateways
+    each, by = ("gateway",), gateways.items()
+    up = (((k,), float(k in snapshot.listening)) for k in gateways)
+    yield labelled("gateway_up", "1 when it listens", each, up)
+    active = (((k,), float(c.active)) for k, c in by)
+    yield labelled("gateway_sessions", "Sessions relayed now", each, active)
+    held = (((k,), float(c.held)) for k, c in by)
+    yield labelled("gateway_held_clients", "Clients that wait for a route", each, held)
+    where = (((k, i), float(n)) for k, c in by for i, n in c.sessions.items())
+    text = "Sessions relayed now, by instance"
+    yield labelled("gateway_instance_sessions", text, ("gateway", "instance"), where)
+    term = (((k,), float(c.term)) for k, c in by if c.term is not None)
+    yield labelled("gateway_route_term", "Term of the route that it follows", each, term)
+    text = "1 when RW of this pod closed itself: the ledger's head or its own Lease is too old"
+    yield gauge("gateway_fenced", text, snapshot.is_fenced)
+    text = "Relay processes that ended by themselves and were started again"
+    yield counter("gateway_worker_restarts", text, (), [((), snapshot.worker_restarts)])
+    leases = (
+        ((g.facts.pod,), age)
+        for g in snapshot.view.gateways
+        if (age := age_s(snapshot.now_s, g.changed_at_s)) is not None
+    )
+    text = "Since this pod saw the gateway Lease of a pod move"
+    yield labelled("gateway_lease_age_seconds", text, ("pod",), leases)
+    yield from gateway_counters(gateways)
+
+
+def gateway_counters(gateways: Mapping[str, GatewayCounters]) -> Iterator[Metric]:
+    """What they counted since the process began."""
+    by = gateways.items()
+    reason, direction = ("gateway", "reason"), ("gateway", "direction")
+    text = "Connections taken, those refused at once included"
+    yield counter("gateway_accepted", text, ("gateway",), (((k,), c.accepted) for k, c in by))
+    refused = (((k, str(r)), n) for k, c in by for r, n in c.refused.items())
+    yield counter("gateway_refused", "Clients turned away", reason, refused)
+    ended = (((k, str(r)), n) for k, c in by for r, n in c.ended.items())
+    yield counter("gateway_ended", "Sessions that are over", reason, ended)
+    cut = (((k,), c.cut) for k, c in by)
+    yield counter("gateway_cut", "Sessions ended by a route", ("gateway",), cut)
+    failed = (((k,), c.dial_failures) for k, c in by)
+    yield counter("gateway_dial_failures", "Dials that failed", ("gateway",), failed)
+    relayed = (((k, d), n) for k, c in by for d, n in (("up", c.bytes_up), ("down", c.bytes_down)))
+    yield counter("gateway_relayed_bytes", "Bytes to (up) and from instances", direction, relayed)
+    text = "How long sessions lasted that are over"
+    lasted = (((k,), c.durations_s) for k, c in by)
+    yield histogram("gateway_session_seconds", text, ("gateway",), lasted)
+    text = "From a client's connect until it was relayed"
+    waited = (((k,), c.waits_s) for k, c in by)
+    yield histogram("gateway_wait_seconds", text, ("gateway",), waited)
