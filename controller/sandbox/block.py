@@ -1,7 +1,8 @@
 """A block of loopback addresses and a directory for one sandbox, so that several run side by side.
 
 Promise: two sandboxes of one machine never share a block: each holds a lock on its block's file for
-as long as it lives, and the lock goes with the process. The files go with the sandbox too.
+as long as it lives, and a port in it, for somebody whose files are elsewhere (another user, another
+TMPDIR) has the same addresses. Both go with the process. The files go with the sandbox too.
 What a newcomer gets wrong: whoever locks a file that is removed meanwhile has locked nothing, so
 the holder looks again whether its file still has a name.
 """
@@ -10,6 +11,7 @@ import fcntl
 import os
 import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +22,7 @@ from attrs import frozen
 
 FIRST_OCTET = 64  # 127.64.x: out of the way of what people use on 127.0
 BLOCKS_MAX = 2048
+CLAIM_HOST, CLAIM_PORT = 254, 6442  # in each block; nothing listens there, it is only held
 TRIES_MAX = 100  # at one lock while others tidy up; each is microseconds
 # A directory of this name is emptied and removed, so it must not lead anywhere else; and the path
 # of a unix socket within it may have 107 characters.
@@ -75,16 +78,27 @@ def take_block(name: str = "") -> Iterator[Block]:
     if name and (not NAME.fullmatch(name) or name == LOCKS):
         raise BadName(f"{name!r}: a name has 1 to 20 small letters, digits and dashes inside")
     for number in range(BLOCKS_MAX):
-        with _held(root / LOCKS / str(number)) as lock:
-            if lock is None:
+        network = f"127.{FIRST_OCTET + number // 256}.{number % 256}"
+        with _held(root / LOCKS / str(number)) as lock, _claimed(network) as is_ours:
+            if lock is None or not is_ours:
                 continue
             chosen = name or f"sandbox-{number}"
-            with _named(root, chosen) as other:
-                network = f"127.{FIRST_OCTET + number // 256}.{number % 256}"
-                with _fresh(root / chosen) as directory:
-                    yield Block(network, chosen, directory, (lock, other))
+            with _named(root, chosen) as other, _fresh(root / chosen) as directory:
+                yield Block(network, chosen, directory, (lock, other))
             return
     raise NoBlockFree(f"{BLOCKS_MAX} sandboxes run already")
+
+
+@contextmanager
+def _claimed(network: str) -> Iterator[bool]:
+    """Whether this process holds the block's port now; it does for the time of the context."""
+    with socket.socket() as claim:
+        try:
+            claim.bind((f"{network}.{CLAIM_HOST}", CLAIM_PORT))
+        except OSError:
+            yield False
+        else:
+            yield True
 
 
 @contextmanager

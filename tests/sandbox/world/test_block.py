@@ -34,6 +34,17 @@ def test_two_at_once_share_nothing() -> None:
         assert again.network == one.network
 
 
+def test_somebody_with_other_files_shares_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another TMPDIR means other locks, and the same addresses."""
+    (tmp_path / "elsewhere").mkdir()
+    with take_block() as one:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "elsewhere"))
+        with take_block() as other:
+            assert one.network != other.network
+
+
 def test_the_last_one_leaves_no_file(tmp_path: Path) -> None:
     """Directory, locks and the place where they were are gone; while another runs its own stay."""
     with take_block("other") as other:
