@@ -1,4 +1,4 @@
-"""Renders what is checked in from the chart: the plain manifests, and the chart's README."""
+"""Renders what is checked in from the chart: plain manifests, alerts, and the chart's README."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "manifests/chart/memgraph-controller"
 PLAIN = ROOT / "manifests/plain/memgraph-controller.yaml"
 README = CHART / "README.md"
+ALERTS = ROOT / "manifests/plain/alerts.yaml"
 HEAD = "# Rendered from the chart by ./scripts/render; change the chart.\n"
 
 
@@ -32,6 +34,7 @@ def helm(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([path, *words], capture_output=True, text=True, env=env, check=False)
 
 
+@cache
 def rendered(*values: str, name: str = "memgraph") -> str:
     """The chart's manifests with these `--set` values."""
     words = [w for v in values for w in ("--set", v)]
@@ -47,6 +50,14 @@ def plain() -> str:
         "app.kubernetes.io/managed-by: Helm", "app.kubernetes.io/part-of: memgraph"
     )
     return HEAD + text
+
+
+@cache
+def alerts() -> str:
+    """The alerts as a rule file, for a Prometheus without the operator."""
+    found = [o for o in yaml.safe_load_all(rendered("prometheusRule.enabled=true")) if o]
+    (rule,) = [o for o in found if o["kind"] == "PrometheusRule"]
+    return HEAD + yaml.safe_dump(rule["spec"], sort_keys=False, width=1000, allow_unicode=True)
 
 
 def readme() -> str:
@@ -96,8 +107,9 @@ them.
 
 
 def main() -> None:
-    """Write both files."""
+    """Write them all."""
     PLAIN.write_text(plain())
+    ALERTS.write_text(alerts())
     README.write_text(readme())
 
 

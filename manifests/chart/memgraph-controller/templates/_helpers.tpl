@@ -37,3 +37,18 @@ topologySpreadConstraints:
         app.kubernetes.io/instance: {{ include "mc.name" .root }}
         app.kubernetes.io/component: {{ .component }}
 {{- end -}}
+
+{{/* "yes" where a value says true, or says auto and the cluster knows the kind. */}}
+{{- define "mc.wanted" -}}
+{{- if eq (toString .value) "auto" -}}
+{{- if .root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" .kind) }}yes{{ end -}}
+{{- else if .value }}yes{{ end -}}
+{{- end -}}
+
+{{/* files/alerts.yaml for this release: {RELEASE...} gets the matchers of its metrics, RELEASE_NAME its
+     name, RUNBOOKS the address of docs/runbooks. Every pod counts what it folds of the ledger, so
+     those are looked at with max, never with sum. */}}
+{{- define "mc.alerts" -}}
+{{- $matchers := .Values.prometheusRule.matchers | default (printf "namespace=%q,job=%q" .Release.Namespace (include "mc.name" .)) -}}
+{{- .Files.Get "files/alerts.yaml" | replace "{RELEASE" (printf "{%s" $matchers) | replace "RELEASE_NAME" (include "mc.name" .) | replace "RUNBOOKS" (.Values.prometheusRule.runbooks | default "docs/runbooks" | trimSuffix "/") -}}
+{{- end -}}
