@@ -1,7 +1,7 @@
 """Series for each alert: such as make it fire, and such as must not.
 
-A case lists series (metric, values in promtool's notation, one each 15 s, labels), the moment that is
-looked at, and the labels that the firing alert has then; None: it is silent.
+A case lists series (metric, values in promtool's notation, one each 15 s, labels), the moment
+that is looked at, and the labels that the firing alert has then; None: it is silent.
 """
 
 from typing import Any
