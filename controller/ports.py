@@ -42,6 +42,29 @@ class LedgerStore(Protocol):
         """PUT with base's resourceVersion; the same errors as create. Never retried in here."""
 
 
+@frozen
+class StoredArchive:
+    """An archive as it was read. `created_s`: by the API server's clock, seconds since 1970;
+    infinity when it does not say."""
+
+    data: Mapping[str, str] = field(hash=False, repr=False)
+    created_s: float
+
+
+class LedgerArchives(Protocol):
+    """The immutable ConfigMaps `<release>-ledger-000007`: older segments of the ledger. All raise
+    LedgerOutcomeUnknown (writes), KubeUnavailable, KubeForbidden, KubeRefused."""
+
+    async def read(self, number: int) -> StoredArchive | None:
+        """By a quorum read; None: there is none of this number."""
+
+    async def create(self, number: int, data: Mapping[str, str]) -> None:
+        """Raises LedgerConflict when there is one already, whatever it holds."""
+
+    async def delete(self, number: int) -> None:
+        """One that is gone is success."""
+
+
 class GatewayLeases(Protocol):
     """The gateway Lease of each controller pod: `<release>-gateway-<pod>`, no ownerReference."""
 
@@ -128,7 +151,7 @@ class ProbeAnswer:
 
 @frozen
 class Carried:
-    """A marker that went through: the names whose STRICT_SYNC row stood, ready and behind 0, before
+    """A marker that went through: the names whose synchronous row stood, ready and behind 0, before
     and after it."""
 
     names: tuple[str, ...]

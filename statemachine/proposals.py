@@ -18,7 +18,7 @@ from statemachine.guards import (
     fence_proof,
     proof_of_sync,
 )
-from statemachine.ids import Instance, Phase, Role
+from statemachine.ids import Instance, Mode, Phase, Role
 from statemachine.renewals import renewals
 from statemachine.upkeep import upkeep
 from statemachine.view import View
@@ -147,11 +147,11 @@ def promotion(cluster: Cluster, view: View) -> Iterator[Proposal]:
     if change is not None and not change.fence:
         return
     carried = carried_replicas(Situation(cluster, view, candidate)) if change else frozenset()
-    payload = e.MainPromoted(candidate, carried & cluster.sync, verdict(cluster))
+    payload = e.MainPromoted(candidate, carried & cluster.sync, verdict(cluster, view.policy.mode))
     yield Proposal(payload, f"{candidate} is main, its epoch is pinned", candidate)
 
 
-def verdict(cluster: Cluster) -> str:
+def verdict(cluster: Cluster, mode: Mode = Mode.STRICT_SYNC) -> str:
     """Whether acknowledged writes may be missing on the new main (S13). A main tells its replica
     before its client, but ignores that the telling failed (MEMGRAPH 3.6a): one that was cut off may
     have acknowledged what the replica never got. One that died may too, if its link failed within
@@ -161,6 +161,8 @@ def verdict(cluster: Cluster) -> str:
         return change.verdict  # accepted by a person
     if change is None or change.is_drained or change.candidate == change.old_main:
         return "none"
+    if mode is Mode.SYNC:
+        return "unknown"  # a main goes on without its SYNC replica, and not every version says so
     may_have = change.was_silent or (change.is_planned and change.fence != "dead")
     return "at most 1 transaction a writer" if may_have else "none"
 

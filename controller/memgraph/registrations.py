@@ -2,11 +2,13 @@
 
 Promise: nothing is sent for a name or an address that is not what it claims to be, nor for a
 replica whose replication port does not accept right now. A marker is written only if the row it
-shall prove is a STRICT_SYNC row in `ready`, and names as carried only rows that stood before and
+shall prove is a synchronous row in `ready`, and names as carried only rows that stood before and
 after it.
 
 What a newcomer gets wrong: a marker that went through proves nothing by itself. Without a live
 STRICT_SYNC row it commits on the main alone; so rows are read before and after, over the same link.
+A SYNC row lets a commit through whatever became of it (MEMGRAPH 3.4), so of that one only `ready`
+and nothing behind, *after* the marker, says that it was carried.
 """
 
 from collections.abc import Callable
@@ -64,19 +66,19 @@ async def drop(link: ReignedLink, name: str) -> None:
 
 
 async def mark(link: ReignedLink, names: tuple[str, ...]) -> Carried:
-    """Write the marker; tell which STRICT_SYNC rows it went through.
+    """Write the marker; tell which synchronous rows it went through.
 
     Args:
         names: the rows whose completeness shall be proven; empty: of whoever is there.
 
     Raises:
-        MemgraphRefused: one of `names` is no ready STRICT_SYNC row (LOCAL_CODE, nothing was
+        MemgraphRefused: one of `names` is no ready synchronous row (LOCAL_CODE, nothing was
             written: it could not prove what it shall), or Memgraph refused the write.
         CommandOutcomeUnknown: no answer, or the rows could not be read afterwards.
     """
     before = _sound(parse_rows(await link.read(statements.SHOW_REPLICAS)), _ATTACHED)
     if missing := sorted(set(names) - {row.name for row in before}):
-        text = f"no ready STRICT_SYNC row on {link.link.address} of {', '.join(missing)}"
+        text = f"no ready synchronous row on {link.link.address} of {', '.join(missing)}"
         raise MemgraphRefused("no marker was written", LOCAL_CODE, text)
     await link.change(statements.MARKER)
     after = _sound(parse_rows(await link.read(statements.SHOW_REPLICAS)), _ATTACHED)
@@ -85,10 +87,11 @@ async def mark(link: ReignedLink, names: tuple[str, ...]) -> Carried:
 
 
 def _sound(rows: tuple[Row, ...], statuses: frozenset[RowStatus]) -> tuple[Row, ...]:
-    """STRICT_SYNC rows in one of `statuses`. One that is *ahead* of its main skips what the main
-    sends and still says yes (MEMGRAPH 3.5), so that a marker proves nothing for it."""
+    """Synchronous rows that take part in commits. One that is *ahead* of its main skips what the
+    main sends and still says yes (MEMGRAPH 3.5), so that a marker proves nothing for it."""
     return tuple(
         row
         for row in rows
-        if row.mode is Mode.STRICT_SYNC and row.status in statuses and (row.behind or 0) <= 0
+        if (row.mode is Mode.STRICT_SYNC and row.status in statuses and (row.behind or 0) <= 0)
+        or (row.mode is Mode.SYNC and row.is_in_sync)
     )

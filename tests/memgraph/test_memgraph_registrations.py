@@ -161,13 +161,13 @@ async def test_drop_of_a_row_that_is_gone_is_done(
 async def test_marker_tells_the_rows_it_went_through(
     server: ScriptedServer, instance: BoltInstance
 ) -> None:
-    """Only STRICT_SYNC rows in `ready` are carried; the marker is written once."""
+    """Only synchronous rows that take part are carried; the marker is written once."""
     server.rows = [
         row(),
         row("lagging", status="recovery"),
         row("gone", status="invalid"),
         row("asynchronous", mode="async"),
-        row("plain", mode="sync"),
+        row("late", mode="sync", behind=-2),
         [*row("zombie")[:4], {}],
         row("ahead", behind=4),
         row("behind", behind=-2),
@@ -203,6 +203,30 @@ async def test_row_that_did_not_stand_through_the_marker_is_not_carried(
     assert await instance.mark(mark_for(NAME)) == Carried(())
 
 
+@pytest.mark.parametrize(
+    ("after", "carried"),
+    [
+        (row(mode="sync"), (NAME,)),
+        (row(mode="sync", behind=-2), ()),
+        (row(mode="sync", status="replicating"), ()),
+        (row(mode="sync", status="invalid"), ()),
+    ],
+)
+async def test_sync_row_is_carried_only_when_nothing_is_missing_afterwards(
+    server: ScriptedServer, instance: BoltInstance, after: list[Any], carried: tuple[str, ...]
+) -> None:
+    """A SYNC row does not stop a commit (MEMGRAPH 3.2): only `ready` and nothing behind after the
+    marker shows that the replica has it (S3)."""
+    server.rows = [row(mode="sync")]
+
+    def change(statement: str) -> None:
+        if statement == MARKER:
+            server.rows = [after]
+
+    server.on_carried_out = change
+    assert await instance.mark(mark_for(NAME)) == Carried(carried)
+
+
 async def test_row_that_ships_the_next_commit_is_carried(
     server: ScriptedServer, instance: BoltInstance
 ) -> None:
@@ -221,7 +245,7 @@ async def test_row_that_ships_the_next_commit_is_carried(
 async def test_marker_that_could_not_prove_is_not_written(
     server: ScriptedServer, instance: BoltInstance, rows: list[list[Any]]
 ) -> None:
-    """While a wanted row is no ready STRICT_SYNC row, nothing is written."""
+    """While a wanted row is no ready synchronous row, nothing is written."""
     server.rows = rows
     with pytest.raises(MemgraphRefused, match=NAME) as caught:
         await instance.mark(mark_for(NAME))

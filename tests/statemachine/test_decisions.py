@@ -328,6 +328,15 @@ def test_the_verdict_tells_a_dead_main_from_a_silent_one(silent: bool, verdict: 
     assert decision.payload == MainPromoted(B, frozenset(), verdict)
 
 
+def test_in_sync_mode_nothing_is_promised_about_an_unplanned_change() -> None:
+    """A main goes on without its SYNC replica, so what is missing is not known (S13)."""
+    sight = view(failing(MAIN, REFUSES, 1, pod=GONE), promoted(SYNC), OTHER)
+    sight = evolve(sight, policy=evolve(sight.policy, mode=Mode.SYNC))
+    decision = decide(FENCED, sight)
+    assert isinstance(decision, Event)
+    assert decision.payload == MainPromoted(B, frozenset(), "unknown")
+
+
 def test_a_dead_candidate_gives_way() -> None:
     """Another member of the sync set follows in a new term; when there is none, writes stay closed
     and the ledger says who must come back."""

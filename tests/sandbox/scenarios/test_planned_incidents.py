@@ -1,6 +1,7 @@
 """Planned changes, renewals and resets on real processes: controllers and the hook are the real
 programs, the database and Kubernetes are stand-ins."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -146,3 +147,20 @@ async def test_a_sync_replica_that_hangs_is_not_taken_for_a_dead_main() -> None:
             for instance in sandbox.instances:
                 rows = await ask(sandbox.bolt(instance), "MATCH (n:Write) RETURN n.id")
                 assert sorted(row[0] for row in rows) == [1, 2], instance
+
+
+async def test_a_cluster_in_sync_mode_gets_whole_and_fails_over_without_a_promise() -> None:
+    """REPLICATION_MODE=sync: the replica joins by the marker, a dead main is replaced, and the
+    verdict says that it promises nothing (S3, S13)."""
+    options = SandboxOptions(env={"REPLICATION_MODE": "sync"})
+    with trio.fail_after(LIMIT_S):
+        async with open_sandbox(options) as sandbox:
+            await sandbox.wait_whole(40)
+            await write(sandbox, CONTROLLER, 1)
+            sandbox.kill("memgraph-0")
+            await until(lambda: sandbox.noted("main") == "memgraph-1", "another main")
+            await write(sandbox, CONTROLLER, 2)
+            await sandbox.wait_whole(60)
+            lines = sandbox.ledger().values()
+            promoted = [e["data"] for e in map(json.loads, lines) if e["on"] == "main_promoted"]
+            assert "unknown" in [data["verdict"] for data in promoted]
