@@ -15,6 +15,7 @@ LAZY = {
     "sandbox": ("controller.cli.sandbox", "sandbox"),
     "demo": ("controller.cli.demo", "demo"),
     "whatif": ("controller.cli.whatif", "whatif"),
+    "difference": ("controller.cli.difference", "difference"),
     "check-gateways": ("controller.cli.check_gateways", "check_gateways"),
     **{
         name: ("controller.cli.asking_commands", name)

@@ -21,6 +21,7 @@ MAY_IMPORT = {
         "controller/sandbox/",
         "controller/cli/demo",
         "controller/cli/check_gateways",
+        "controller/cli/difference",
     ),
     "trio_asyncio": ("controller/kube/", "controller/memgraph/", "controller/app.py"),
 }
