@@ -22,6 +22,7 @@ from attrs import frozen
 
 FIRST_OCTET = 64  # 127.64.x: out of the way of what people use on 127.0
 BLOCKS_MAX = 2048
+API_PORT = 6443  # of the API stand-in
 CLAIM_HOST, CLAIM_PORT = 254, 6442  # in each block; nothing listens there, it is only held
 TRIES_MAX = 100  # at one lock while others tidy up; each is microseconds
 # A directory of this name is emptied and removed, so it must not lead anywhere else; and the path
@@ -91,10 +92,14 @@ def take_block(name: str = "") -> Iterator[Block]:
 
 @contextmanager
 def _claimed(network: str) -> Iterator[bool]:
-    """Whether this process holds the block's port now; it does for the time of the context."""
-    with socket.socket() as claim:
+    """Whether this process holds the block's port now, and nobody serves there; it holds it for
+    the time of the context."""
+    with socket.socket() as claim, socket.socket() as look:
         try:
             claim.bind((f"{network}.{CLAIM_HOST}", CLAIM_PORT))
+            look.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the past does not count
+            look.bind((f"{network}.1", API_PORT))
+            look.close()
         except OSError:
             yield False
         else:

@@ -24,11 +24,10 @@ from controller.sandbox.apiserver import (
     Store,
 )
 from controller.sandbox.apiserver import Mode as ApiMode
-from controller.sandbox.block import Block
+from controller.sandbox.block import API_PORT, Block
 from controller.sandbox.kubelet import InProcess, Kubelet, NotRunning
 from controller.sandbox.links import Links
 
-API_PORT = 6443
 LOOK_S = 0.02  # between two looks at the ledger while waiting for something
 ANNOTATION = "memgraph-controller/"
 

@@ -18,7 +18,7 @@ from attrs import frozen
 
 from controller.sandbox import objects
 from controller.sandbox.apiserver import STATEFULSETS, Faults, Store, serve
-from controller.sandbox.block import Block, take_block
+from controller.sandbox.block import API_PORT, Block, take_block
 from controller.sandbox.kubelet import (
     InProcess,
     LoopbackAddresses,
@@ -27,7 +27,7 @@ from controller.sandbox.kubelet import (
 )
 from controller.sandbox.links import Links, StandInLinks
 from controller.sandbox.pod_network import open_pod_network
-from controller.sandbox.running import API_PORT, NoSuchTarget, Sandbox, SandboxOptions
+from controller.sandbox.running import NoSuchTarget, Sandbox, SandboxOptions
 from controller.sandbox.watchdog import MARK
 
 NODE = "node"  # directory of the kubelet's own

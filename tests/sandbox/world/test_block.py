@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,14 @@ def test_somebody_with_other_files_shares_nothing_either(
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "elsewhere"))
         with take_block() as other:
             assert one.network != other.network
+
+
+def test_a_block_where_somebody_listens_is_passed_over() -> None:
+    """Whoever it is: its addresses are not free."""
+    with take_block() as first:
+        address = first.api_address
+    with socket.create_server((address, room.API_PORT)), take_block() as next_one:
+        assert next_one.api_address != address
 
 
 def test_the_last_one_leaves_no_file(tmp_path: Path) -> None:
