@@ -100,6 +100,7 @@ async def _adapters(
         statefulset=settings.statefulset_name,
         pod_name=settings.pod_name,
         pod_uid=settings.pod_uid,
+        instance_selector=settings.pod_selector,
     )
     times = KubeTimes(
         lease_duration_s=settings.lease_duration_s,

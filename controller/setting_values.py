@@ -20,6 +20,7 @@ UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+LABEL = re.compile(r"[A-Za-z0-9][-\w./]*=[A-Za-z0-9][-\w.]*")
 NAME_MAX = 63  # a DNS label: names become labels, Lease names and host names
 DURATION_MAX_S = 24 * 3600.0  # longer is a typing error (or "off" is meant)
 
@@ -125,6 +126,13 @@ def name(text: str) -> str:
         raise ValidationError(
             f'wants a Kubernetes name: at most {NAME_MAX} of "a-z", "0-9" and "-" between them'
         )
+    return text
+
+
+def selector(text: str) -> str:
+    """Labels that an object must have: `key=value`, with commas between them."""
+    if text and not all(LABEL.fullmatch(part) for part in text.split(",")):
+        raise ValidationError('wants labels such as "app=memgraph" or "app=memgraph,tier=data"')
     return text
 
 

@@ -31,6 +31,7 @@ from controller.setting_values import (
     one_of,
     plain,
     port,
+    selector,
     size_or_off,
     switch,
 )
@@ -96,6 +97,12 @@ class Settings:
     )
     service_name: str = setting(
         "SERVICE_NAME", plain, "", "headless Service; empty: replicas are registered by pod IP"
+    )
+    pod_selector: str = setting(
+        "POD_SELECTOR",
+        selector,
+        "",
+        "labels of the instances' pods; empty: app.kubernetes.io/instance=RELEASE_NAME",
     )
     pod_name: str = setting("POD_NAME", name, REQUIRED, "name of this controller pod")
     pod_uid: str = setting("POD_UID", plain, REQUIRED, "UID of this controller pod")

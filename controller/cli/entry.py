@@ -17,6 +17,8 @@ LAZY = {
     "whatif": ("controller.cli.whatif", "whatif"),
     "difference": ("controller.cli.difference", "difference"),
     "check-gateways": ("controller.cli.check_gateways", "check_gateways"),
+    "check-attach": ("controller.cli.check_attach", "check_attach"),
+    "completion": ("controller.cli.completion", "completion"),
     **{
         name: ("controller.cli.asking_commands", name)
         for name in (

@@ -19,6 +19,7 @@ from controller.cli.exits import NOT_FOUND, Problem
 from controller.cli.reading import ANSWER_TIMEOUT_S, Json, Release
 from controller.kube import KubeNames, gateway_facts_of, pod_facts_of, stored_ledger_of
 from controller.web import Snapshot, status_document
+from controller.web.instances import names_of
 from statemachine.codec import LedgerCorrupt
 from statemachine.ids import Instance
 from statemachine.ledger import Ledger, fold, fold_on
@@ -69,6 +70,7 @@ def status_of(release: Release, http_port: int, now: datetime) -> Json:
     config_map = release.ledger()
     pods, leases = release.pods(), release.gateway_leases()
     verified = verify(stored_ledger_of(config_map).data)
+    pods += release.pods_named(_unseen(verified, pods))
     answered = _ask_controllers(release, pods, verified.ledger.cluster.leader, http_port)
     if answered is not None:
         return answered
@@ -77,6 +79,11 @@ def status_of(release: Release, http_port: int, now: datetime) -> Json:
     for instance in document["instances"]:
         instance["role_seen"] = _by_vantage(instance["name"], snapshot.view.gateways)
     return document
+
+
+def _unseen(verified: Verified, pods: Sequence[Json]) -> set[str]:
+    known = names_of(verified.ledger.cluster, View(Policy(eligible=())))
+    return {str(name) for name in known} - {pod_facts_of(p).name for p in pods}
 
 
 def _ask_controllers(

@@ -7,7 +7,7 @@ inside `connect` (half a second), so that `--help` and `diagram` stay quick.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -164,6 +164,13 @@ class Release:
     def pods(self) -> list[Json]:
         """All pods of the release, instances and controllers."""
         return self.api.items(self.names.pods_path, self.names.pod_selector)
+
+    def pods_named(self, names: Iterable[str]) -> list[Json]:
+        """The pods of these names, whatever labels they carry: instances of a StatefulSet that is
+        not the release's own."""
+        wanted = set(names)
+        found = self.api.items(self.names.pods_path, "") if wanted else []
+        return [pod for pod in found if pod.get("metadata", {}).get("name") in wanted]
 
     def gateway_leases(self) -> list[Json]:
         """The gateway Leases of the controller pods."""

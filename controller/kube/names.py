@@ -2,7 +2,8 @@
 
 Promise: every name and selector carries the release, so that two releases in one namespace never
 touch each other. What a newcomer gets wrong: pods are selected by `app.kubernetes.io/instance`,
-which charts set; our own Leases carry labels of our own.
+which charts set; the instances of somebody else's StatefulSet carry other labels, given by
+`instance_selector`; our own Leases carry labels of our own.
 """
 
 import re
@@ -29,6 +30,7 @@ class KubeNames:
     statefulset: str
     pod_name: str
     pod_uid: str
+    instance_selector: str = ""
 
     @property
     def ledger(self) -> str:
@@ -79,6 +81,11 @@ class KubeNames:
     def pod_selector(self) -> str:
         """Label selector for the pods of this release, instances and controllers alike."""
         return f"{INSTANCE_LABEL}={self.release}"
+
+    @property
+    def controller_selector(self) -> str:
+        """Label selector for the controllers' pods of this release alone."""
+        return f"{self.pod_selector},{COMPONENT_LABEL}={CONTROLLER_COMPONENT}"
 
     @property
     def gateway_selector(self) -> str:

@@ -2,11 +2,13 @@
 
 Promise: each picture is complete and of this release alone. What a newcomer gets wrong: an instance
 pod is known by its name (the StatefulSet's), a controller pod by its component label; any other pod
-that carries the release's label is neither.
+that carries the release's label is neither. The instances of a StatefulSet with labels of its own
+are watched apart, and nothing is shown before both parts are there.
 """
 
 from collections.abc import Awaitable, Callable
 
+import trio
 from attrs import field, frozen
 
 from controller.ports import StoredLedger
@@ -22,6 +24,7 @@ from .parsing import (
     stored_ledger_of,
     texts,
 )
+from .split import Halves
 from .transport import Json, Transport
 
 Pods = tuple[PodFacts, ...]
@@ -55,15 +58,42 @@ class KubeInformers:
         on_trouble: Callable[[str], None],
     ) -> None:
         """See `Informers.watch_pods`."""
+        if self._names.instance_selector:
+            await self._watch_apart(handler, on_trouble)
+            return
 
         async def show(pods: tuple[Pods, Pods]) -> None:
             await handler(*pods)
 
-        query = (("labelSelector", self._names.pod_selector),)
-        source = Source("pods", self._names.pods_path, query)
+        source = self._pods_with(self._names.pod_selector)
         await Informer(
             self._transport, source, self._times, self._sort_pods, show, on_trouble, self._jitter
         ).run()
+
+    async def _watch_apart(
+        self,
+        handler: Callable[[Pods, Pods], Awaitable[None]],
+        on_trouble: Callable[[str], None],
+    ) -> None:
+        halves = Halves(handler, on_trouble)
+        async with trio.open_nursery() as nursery:
+            for selector, part in (
+                (self._names.instance_selector, halves.first),
+                (self._names.controller_selector, halves.second),
+            ):
+                informer = Informer(
+                    self._transport,
+                    self._pods_with(selector),
+                    self._times,
+                    self._sort_pods,
+                    part.show,
+                    part.trouble,
+                    self._jitter,
+                )
+                nursery.start_soon(informer.run)
+
+    def _pods_with(self, selector: str) -> Source:
+        return Source("pods", self._names.pods_path, (("labelSelector", selector),))
 
     def _sort_pods(self, pods: list[Json]) -> tuple[Pods, Pods]:
         instances, controllers = [], []

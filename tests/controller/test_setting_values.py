@@ -41,6 +41,9 @@ def test_durations_are_understood(text: str, seconds: float) -> None:
         (v.name, "-a"),
         (v.one_of(Durability), "REQUIRED"),
         (v.choice("json", "console"), "xml"),
+        (v.selector, "app"),
+        (v.selector, "app=a,"),
+        (v.selector, "app in (a)"),
     ],
 )
 def test_what_is_not_understood_says_what_is_wanted(
@@ -54,6 +57,7 @@ def test_what_is_not_understood_says_what_is_wanted(
 def test_the_plain_values() -> None:
     """Each parser gives the value that the code works with."""
     assert v.switch("Yes") is True
+    assert v.selector("app.kubernetes.io/instance=mg,app=memgraph").endswith("app=memgraph")
     assert v.switch("off") is False
     assert math.isinf(v.duration_or_off_s("off"))
     assert v.duration_or_off_s("2s") == 2.0

@@ -16,6 +16,7 @@ from controller.kube import (
     Transport,
     pod_facts_of,
 )
+from controller.kube.split import Halves
 from controller.sandbox.apiserver import CONFIGMAPS, Mode, Rule
 from statemachine.observations import Container, PodFacts
 
@@ -232,3 +233,48 @@ def test_controller_pod_counts_its_only_container() -> None:
     """Without a container of the database's name the first one is meant."""
     raw = {"status": {"containerStatuses": [{"name": "controller", "state": {"running": {}}}]}}
     assert pod_facts_of(raw).container is Container.RUNNING
+
+
+async def test_instances_of_another_release_are_watched_apart(
+    transport: Transport, nursery: trio.Nursery
+) -> None:
+    """With a selector of their own, instances are found by it and controllers by our release; the
+    picture is complete from the first one on, and follows both (S6)."""
+    names = evolve(NAMES, statefulset="db", instance_selector="app.kubernetes.io/instance=theirs")
+    theirs = {"app.kubernetes.io/instance": "theirs"}
+    await transport.request("POST", PODS, body=pod("db-0", **theirs))
+    await transport.request("POST", PODS, body=pod("db-1"))  # ours by its label: not theirs
+    controller = {COMPONENT: "controller"}
+    await transport.request("POST", PODS, body=pod("mg-controller-0", **controller))
+    await transport.request("POST", PODS, body=pod("theirs-1", **theirs, **controller))
+    shown = Shown()
+    async with trio.open_nursery() as inner:
+        start(inner, KubeInformers(transport, names, FAST).watch_pods, shown, two=True)
+        await wait_until(shown.last)
+        first = shown.last()
+        await transport.request("POST", PODS, body=pod("db-2", **theirs))
+        await wait_until(lambda: len(shown.last()[0]) == 2)
+        await transport.request("POST", PODS, body=pod("mg-controller-1", **controller))
+        await wait_until(lambda: len(shown.last()[1]) == 2)
+        inner.cancel_scope.cancel()
+    assert [[p.name for p in part] for part in first] == [["db-0"], ["mg-controller-0"]]
+    assert [[p.name for p in part] for part in shown.last()] == [
+        ["db-0", "db-2"],
+        ["mg-controller-0", "mg-controller-1"],
+    ]
+
+
+async def test_trouble_of_either_part_is_told() -> None:
+    """One part that is well does not hide what the other complains of; nothing is shown before
+    both parts are there."""
+    shown = Shown()
+    halves = Halves(shown.two, shown.troubles.append)
+    instances, controllers = PodFacts("db-0", "u0"), PodFacts("mg-controller-0", "u1")
+    halves.first.trouble("forbidden")
+    halves.second.trouble("")
+    await halves.second.show(((), (controllers,)))
+    assert not shown.pictures
+    await halves.first.show(((instances,), ()))
+    halves.first.trouble("")
+    assert shown.troubles == ["forbidden", "forbidden", ""]
+    assert shown.pictures == [((instances,), (controllers,))]
