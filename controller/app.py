@@ -6,7 +6,6 @@ asyncio loop, and the only one that knows which adapter stands behind which port
 
 import math
 import os
-import signal
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ import trio
 import trio_asyncio
 
 from controller.certificates import Certificates
+from controller.departure import Departure
 from controller.gateways import Gateways, Kind
 from controller.kube import (
     ClientConfig,
@@ -43,31 +43,23 @@ from gateway import ClientTls, Limits, UpstreamTls
 log = structlog.get_logger(__name__)
 
 BEHIND_THE_RELAY = 5  # niceness: a third of the CPU when the relay wants all of it
-SHUTDOWN_S = 4.0  # SIGTERM has to end the process within 5 s
 
 
 async def run(settings: Settings) -> None:
-    """Runs one controller pod until SIGTERM or SIGINT, then releases the Lease, closes every
-    session and returns.
+    """Runs one controller pod until it is asked to end (see `departure`), then releases the Lease,
+    closes every session that is left, and returns.
 
     Raises:
         OSError: an address to listen on cannot be had.
         InvariantViolated, IllegalTransition: a bug; every session is closed first.
     """
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_until_signalled, nursery.cancel_scope)
-        nursery.start_soon(_run_pod, settings)
+        departure = Departure(nursery.cancel_scope)
+        nursery.start_soon(departure.watch_signals)
+        nursery.start_soon(_run_pod, settings, departure)
 
 
-async def _until_signalled(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            log.info("shutdown", signal=signal.Signals(number).name)
-            scope.deadline = trio.current_time()
-            return
-
-
-async def _run_pod(settings: Settings) -> None:
+async def _run_pod(settings: Settings, departure: Departure) -> None:
     reign = Reign()
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(_note_asyncio)  # the default one ends the process
@@ -84,6 +76,8 @@ async def _run_pod(settings: Settings) -> None:
                 await nursery.start(partial(serve, settings, source))
                 log.info("started", pod=settings.pod_name)
                 nursery.start_soon(pod.run)
+                leave = partial(gateways.leave, settings.gateway_drain_timeout_s)
+                nursery.start_soon(departure.carry_out, pod.step_down, leave)
 
 
 def _note_asyncio(loop: Any, context: dict[str, Any]) -> None:

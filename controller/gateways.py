@@ -18,6 +18,8 @@ __all__ = ["Gateways", "Kind", "Wish"]
 
 log = structlog.get_logger(__name__)
 
+STILL_TAKES_S = 1.0  # from "not ready" until the listeners close: endpoints take a moment to follow
+
 
 @frozen
 class Wish:
@@ -62,6 +64,7 @@ class Gateways:
         self._wished = trio.Event()
         self._routes: dict[Kind, Route] = {}
         self._marks: list[tuple[int, Callable[[int], None]]] = []
+        self._is_leaving = False
         self.bound: dict[str, str] = {}  # kind -> "host:port", once it is bound
         on_over = _log_session if logs_sessions else None
         self.workers: Workers | None = None
@@ -109,6 +112,22 @@ class Gateways:
             for kind, (host, port) in bound.items():
                 self.bound[kind.value] = f"{host}:{port}"
             task_status.started()
+
+    async def leave(self, drain_s: float) -> None:
+        """Say at once that nobody should come; take clients for a last moment all the same, since
+        those who send them hear of it late; then let sessions end, for `drain_s` seconds in all.
+        Returns when nobody is served any more. What a route forbids is cut meanwhile as ever."""
+        self._is_leaving = True
+        until_s = trio.current_time() + drain_s
+        log.info("leaving", sessions=self.sessions, drain_s=drain_s)
+        await trio.sleep(min(STILL_TAKES_S, drain_s / 2))
+        if self.workers is not None:
+            await self.workers.leave(until_s)
+        else:
+            async with trio.open_nursery() as nursery:
+                for gateway in self.by_kind.values():
+                    nursery.start_soon(gateway.leave, until_s)
+        log.info("left", ended={kind: dict(c.ended) for kind, c in self.counters.items()})
 
     # -- what the gatekeeper tells
 
@@ -174,7 +193,10 @@ class Gateways:
 
     @property
     def listening(self) -> dict[str, str]:
-        """Where clients are taken now, by kind: nowhere while no relay process serves."""
+        """Where clients should be sent now, by kind: nowhere while no relay process serves, and
+        while this pod leaves."""
+        if self._is_leaving:
+            return {}
         if self.workers is not None and not self.workers.is_serving:
             return {}
         return self.bound

@@ -138,6 +138,7 @@ class ControllerPod:
         self._probers: dict[Instance, Prober] = {}
         self._pods_seen: dict[Instance, PodFacts | None] = {}
         self._nursery: trio.Nursery | None = None
+        self._candidacy = trio.CancelScope()
 
     async def run(self) -> None:
         """Runs until cancelled, or until a bug ends it; gateways are run by the caller."""
@@ -149,7 +150,7 @@ class ControllerPod:
             nursery.start_soon(self._watch_ledger)
             nursery.start_soon(self._watch_requests)
             nursery.start_soon(self.gatekeeper.run)
-            nursery.start_soon(self._adapters.leadership.contend, self._reign)
+            nursery.start_soon(self._contend)
 
     def all_troubles(self) -> dict[str, str]:
         """What keeps this pod from the API server, by what it was about; "" = fine."""
@@ -268,6 +269,14 @@ class ControllerPod:
             self._probers[instance].prod()
 
     # -- leading
+
+    def step_down(self) -> None:
+        """Lead no more, and give back the Lease; everything else goes on."""
+        self._candidacy.cancel()
+
+    async def _contend(self) -> None:
+        with self._candidacy:
+            await self._adapters.leadership.contend(self._reign)
 
     async def _reign(self, identity: str) -> None:
         """Leads until cancelled: the moment the Lease is in doubt."""

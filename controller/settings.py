@@ -141,6 +141,9 @@ class Settings:
     gateway_connection_timeout_s: float = setting(
         "GATEWAY_CONNECTION_TIMEOUT", duration_s, "2s", "of one dial to an instance"
     )
+    gateway_drain_timeout_s: float = setting(
+        "GATEWAY_DRAIN_TIMEOUT", duration_or_zero_s, "20s", "a stopping pod's sessions may go on"
+    )
     gateway_idle_timeout_s: float = setting(
         "GATEWAY_IDLE_TIMEOUT", duration_or_off_s, "off", "a session without a byte ends"
     )

@@ -225,6 +225,7 @@ _PARSERS: dict[str, Callable[[_Fields], m.Message]] = {
         f.kind(), f.text("instance"), f.whole("incarnation"), f.number("asked_at_s")
     ),
     "Mark": lambda f: m.Mark(f.whole("number")),
+    "Leave": lambda f: m.Leave(f.number("until_s")),
     "Marked": lambda f: m.Marked(f.whole("number")),
     "Need": lambda f: m.Need(f.kind(), f.text("instance"), f.whole("incarnation")),
     "Counted": lambda f: m.Counted(f.kind(), _counters(f.inner("counters"))),

@@ -91,7 +91,8 @@ class Desk:
     @property
     def tick_s(self) -> float:
         """How long until `tick` wants to be called again."""
-        return DRAIN_TICK_S if self.floor.is_draining else TICK_S
+        is_close = self.floor.is_draining or self.floor.is_last_call
+        return DRAIN_TICK_S if is_close else TICK_S
 
     def tick(self) -> None:
         """Do what time has made due."""
@@ -103,6 +104,17 @@ class Desk:
         self.hall.tick(now_s)
         self.floor.tick(now_s)
         self.ask()
+
+    def leave(self, until_s: float) -> None:
+        """See `Gateway.leave`."""
+        self.door.close_in_order()
+        self.hall.leave(until_s)
+        self.floor.leave(until_s)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is served, and nobody waits."""
+        return not self.hall.waiting and not self.floor.sessions
 
     def close(self) -> None:
         """End everything; nothing stays open."""

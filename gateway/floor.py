@@ -1,8 +1,9 @@
 """The sessions that are being relayed: cut, drained, swept for idleness, and counted at their end.
 
 Promise: a cut has ended every session when it returns; a drain ends a session between two of its
-requests, or at the deadline. What a newcomer gets wrong: bytes are what tells activity. Sweeps
-compare totals, so that a message pays for none of this.
+requests, or at the deadline; a leaving gateway lets sessions end by themselves for as long as it
+can. What a newcomer gets wrong: bytes are what tells activity. Sweeps compare totals, so that a
+message pays for none of this.
 """
 
 from collections import deque
@@ -10,13 +11,14 @@ from collections.abc import Callable, Collection
 
 from gateway import wire
 from gateway.counters import Tally
-from gateway.link import Link
+from gateway.drain import Drain
+from gateway.link import NEVER, Link
 from gateway.pump import Pump
 from gateway.reasons import Ending
 from gateway.session import Session, State
 
 IDLE_SWEEPS = 10  # in one idle timeout: a session may outlive it by a tenth
-QUIET_S = 0.02  # nothing moved for so long after an answer: the session is between two requests
+LAST_CALL_S = 1.0  # before a leaving gateway's deadline: who is between two requests goes first
 KEEP_AFTER_S = 1.0  # a session this old has its upstream's socket watched by the kernel
 
 
@@ -43,13 +45,19 @@ class Floor:
         self.sessions: set[Session] = set()
         self._young: deque[Session] = deque()
         self._sweep_at_s = 0.0
-        self._drain_until_s = 0.0
-        self._draining: dict[Session, tuple[int, float]] = {}  # bytes seen, and when they changed
+        self._draining = Drain()  # sessions that the route does not allow any more
+        self._leaving = Drain()  # all, in the last moment of a gateway that leaves
+        self._last_call_s = NEVER
 
     @property
     def is_draining(self) -> bool:
         """Whether a session of an older route still goes on."""
         return bool(self._draining)
+
+    @property
+    def is_last_call(self) -> bool:
+        """Whether the last sessions of a leaving gateway are looked at closely."""
+        return bool(self._leaving)
 
     @property
     def bytes_both_ways(self) -> tuple[int, int]:
@@ -81,9 +89,14 @@ class Floor:
         """End each of these between two requests, the rest at `until_s`. Replaces an earlier
         drain: whoever is not named any more goes on."""
         now_s = self._clock()
-        self._drain_until_s = until_s
-        self._draining = {s: (s.delivered_bytes, now_s) for s in sessions}
+        self._draining.begin(sessions, until_s, now_s)
         self._go_on_draining(now_s)
+
+    def leave(self, until_s: float) -> None:
+        """Let all end by themselves; in the last second end each between two requests, the rest
+        at `until_s`."""
+        self._leaving.until_s = until_s
+        self._last_call_s = until_s - LAST_CALL_S
 
     def tick(self, now_s: float) -> None:
         """Do what time has made due."""
@@ -93,21 +106,24 @@ class Floor:
                 wire.keep(session.upstream.sock)
         if self._draining:
             self._go_on_draining(now_s)
+        if now_s >= self._last_call_s:
+            self._go_on_leaving(now_s)
         self._sweep(now_s)
 
     def _go_on_draining(self, now_s: float) -> None:
-        if now_s >= self._drain_until_s:
-            rest, self._draining = self._draining, {}
-            self.cut(rest.keys(), Ending.CUT)
+        if now_s >= self._draining.until_s:
+            self.cut(self._draining.take_rest(), Ending.CUT)
+        else:
+            self.cut(self._draining.quiet(now_s), Ending.DRAINED)
+
+    def _go_on_leaving(self, now_s: float) -> None:
+        until_s = self._leaving.until_s
+        if now_s >= until_s:
+            self.cut(tuple(self.sessions), Ending.SHUTDOWN)
             return
-        quiet = []
-        for session, (seen_bytes, since_s) in self._draining.items():
-            delivered_bytes = session.delivered_bytes
-            if delivered_bytes != seen_bytes:
-                self._draining[session] = (delivered_bytes, now_s)
-            elif now_s >= since_s + QUIET_S and not session.is_outstanding:
-                quiet.append(session)
-        self.cut(quiet, Ending.DRAINED)
+        if not self._leaving:
+            self._leaving.begin(self.sessions, until_s, now_s)
+        self.cut(self._leaving.quiet(now_s), Ending.SHUTDOWN)
 
     def _sweep(self, now_s: float) -> None:
         timeout_s = self._idle_timeout_s
@@ -128,7 +144,8 @@ class Floor:
         assert session.target is not None
         session.move(State.ENDED)
         self.sessions.discard(session)
-        self._draining.pop(session, None)
+        self._draining.discard(session)
+        self._leaving.discard(session)
         session.target.sessions -= 1
         tally = self._tally
         tally.ended[reason] += 1

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from gateway import wire
 from gateway.counters import Tally
 from gateway.greeting import Greeter
-from gateway.link import ARMED, SPOKE, End
+from gateway.link import ARMED, NEVER, SPOKE, End
 from gateway.pump import Pump
 from gateway.questions import Questions
 from gateway.reasons import Ending, Refusal
@@ -64,6 +64,11 @@ class Hall:
         self.held: dict[Session, None] = {}
         self.is_routed = False
         self._ask_again_at_s = 0.0
+        self._closes_at_s = NEVER
+
+    def leave(self, until_s: float) -> None:
+        """Nobody waits longer than this."""
+        self._closes_at_s = until_s
 
     def tick(self, now_s: float) -> None:
         """Do what time has made due."""
@@ -110,6 +115,9 @@ class Hall:
         is_greeting = session.state is State.GREETING
         if is_greeting and now_s >= session.arrived_at_s + self._limits.greeting_s:
             self.refuse(session, Refusal.GREETING_TIMEOUT)
+            return
+        if now_s >= self._closes_at_s:
+            self.refuse(session, Refusal.SHUTDOWN)
             return
         if now_s >= session.arrived_at_s + self._limits.hold_s:
             self.refuse(session, self._why_still_waiting(session))

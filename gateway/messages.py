@@ -73,6 +73,13 @@ class Marked:
 
 
 @attrs.frozen
+class Leave:
+    """To the worker, last of all: `Gateway.leave`; it ends when it serves nobody any more."""
+
+    until_s: float
+
+
+@attrs.frozen
 class Need:
     """From the worker: sessions to this upstream wait for the verifier."""
 
@@ -109,7 +116,9 @@ class Trouble:
     text: str
 
 
-Message = Open | Follow | Serve | Confirm | Mark | Marked | Need | Counted | Over | Trouble
+ToWorker = Open | Follow | Serve | Confirm | Mark | Leave
+FromWorker = Marked | Need | Counted | Over | Trouble
+Message = ToWorker | FromWorker
 
 
 def encode(message: Message) -> bytes:

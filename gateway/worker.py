@@ -51,7 +51,7 @@ class Worker:
         self._outbox: deque[bytes] = deque()
         self._marks: deque[int] = deque()
         self._count_at_s = 0.0
-        self._is_over = False
+        self._is_leaving = self._is_over = False
         self._pump.watch(parent, IN, self._on_parent)
 
     def run(self) -> None:
@@ -68,6 +68,8 @@ class Worker:
                     tick_at_s = now_s + self._tick(now_s)
                 if self._marks:
                     self._settle()
+                if self._is_leaving and all(desk.is_empty for desk in self._desks.values()):
+                    self._part()
         finally:
             for desk in self._desks.values():
                 desk.close()
@@ -119,6 +121,10 @@ class Worker:
                     self._desk(kind).apply(route)
                 except StaleRoute as error:
                     raise Malformed(str(error)) from error
+            case m.Leave(until_s):
+                self._is_leaving = True
+                for desk in self._desks.values():
+                    desk.leave(until_s)
             case m.Serve(kind, until_s):
                 self._desk(kind).serve_until(until_s)
             case m.Confirm(kind, instance, incarnation, asked_at_s):
@@ -180,6 +186,12 @@ class Worker:
                 self._tell(m.Marked(self._marks.popleft()))
             self._flush()
 
+    def _part(self) -> None:
+        """Everybody is gone: tell the last numbers, as far as the parent reads them, and end."""
+        self._count_at_s = 0.0
+        self._tick(self._clock())
+        self._is_over = True
+
     def _over(self, kind: Kind, session: Session, reason: Refusal | Ending) -> None:
         if len(self._outbox) >= OUTBOX_MAX // 2:
             return  # half of the room is for what others wait for
@@ -216,7 +228,8 @@ class Worker:
 
 def main() -> None:
     """`python -m gateway.worker DESCRIPTOR [sessions]`, started by `gateway.workers` only."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent decides, and ends us
+    for number in (signal.SIGINT, signal.SIGTERM):  # of a terminal, or to a whole group
+        signal.signal(number, signal.SIG_IGN)  # the parent decides, and ends us
     parent = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(parent.fileno(), False)
     parent.setblocking(False)

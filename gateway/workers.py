@@ -9,7 +9,6 @@ What a newcomer gets wrong: the worker's clock is CLOCK_MONOTONIC, ours may be a
 converts, and a pause in the middle of it makes a deadline earlier, never later.
 """
 
-import signal
 import socket
 import subprocess
 import sys
@@ -21,12 +20,12 @@ import trio
 
 from gateway import messages as m
 from gateway import wire
-from gateway.counters import NOTHING, Counters, lost, together
+from gateway.counters import NOTHING, Counters, together
 from gateway.decoding import decode
 from gateway.errors import Malformed, StaleRoute
 from gateway.launcher import Launcher
-from gateway.link import Socket
 from gateway.route import Kind, Limits, Route, Upstream
+from gateway.slot import Slot
 
 HANG_S = 3.0  # a worker tells its numbers four times a second
 RESTART_S = 0.05  # after a first crash; doubled with each one that follows soon
@@ -34,25 +33,7 @@ RESTART_MAX_S = 2.0
 HEALTHY_S = 10.0  # a worker that lived this long begins with a short pause again
 PACKETS_MAX = 64  # of one worker, before other tasks have a turn
 SOCKET_BYTES = 1 << 20  # of packets that the other side has not read yet
-
-
-@attrs.define(eq=False)
-class Slot:
-    """One worker, over all its lives. `socket` is None while there is none to be told.
-
-    Attributes:
-      marked: the highest mark that it said.
-      counters: its own numbers, of this life; `before` those of earlier lives.
-      lives: how often it was started.
-    """
-
-    listeners: dict[Kind, Socket]
-    socket: Socket | None = None
-    process: subprocess.Popen[bytes] | None = None
-    marked: int = 0
-    lives: int = 0
-    counters: dict[Kind, Counters] = attrs.Factory(dict)
-    before: dict[Kind, Counters] = attrs.Factory(dict)
+LOOK_S = 0.02  # whether a worker has left
 
 
 class Workers:
@@ -87,6 +68,7 @@ class Workers:
         self._routes: dict[Kind, Route] = {}
         self._until_s: dict[Kind, float] = {}  # shared clock
         self._mark = self._told_mark = 0
+        self._leaving = trio.Event()
 
     # ---------------------------------------------------------------- told from outside
 
@@ -120,6 +102,15 @@ class Workers:
         self._mark = max(self._mark, number)
         self._tell_all(m.Mark(self._mark))
         self._settle()
+
+    async def leave(self, until_s: float) -> None:
+        """As Gateway.leave; a worker is not started again from now on."""
+        self._leaving.set()
+        for slot in self._slots:
+            slot.close_listeners()  # first: of what the workers close next nobody may keep a copy
+        self._tell_all(m.Leave(self._shared(until_s)))
+        while not all(slot.is_done for slot in self._slots):  # noqa: ASYNC110 - few, and soon over
+            await trio.sleep(LOOK_S)
 
     def counters(self, kind: Kind) -> Counters:
         """Of all workers and all their lives; up to a quarter of a second old."""
@@ -178,19 +169,21 @@ class Workers:
                 task_status.started(bound)
         finally:
             for slot in self._slots:
-                for listener in slot.listeners.values():
-                    listener.close()
+                slot.close_listeners()
 
     async def _keep(self, slot: Slot, number: int) -> None:
         pause_s = RESTART_S
-        while True:
+        while not self._leaving.is_set():
             began_s = time.monotonic()
             why = await self._live(slot, number)
+            if self._leaving.is_set():
+                break
             if time.monotonic() - began_s >= HEALTHY_S:
                 pause_s = RESTART_S
             self._on_trouble(f"relay worker {number} {why}")
             await trio.sleep(pause_s)
             pause_s = min(pause_s * 2, RESTART_MAX_S)
+        slot.is_done = True
 
     async def _live(self, slot: Slot, number: int) -> str:
         """One life of a worker; returns how it ended."""
@@ -210,10 +203,13 @@ class Workers:
             slot.process, slot.socket = process, ours
             slot.lives += 1
             try:
+                if self._leaving.is_set():
+                    return "came too late"
                 self._brief(slot, number)
                 return await self._listen(slot, ours)
             finally:
-                await self._bury(slot, process)
+                await slot.bury(process)
+                self._settle()
 
     async def _launch(self, slot: Slot, theirs: socket.socket) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "gateway.worker", str(theirs.fileno())]
@@ -228,12 +224,12 @@ class Workers:
             share = self._share(limits.connections_max, number)
             hold = self._share(limits.hold_max, number)
             own = attrs.evolve(limits, connections_max=share, hold_max=hold)
-            self._tell(slot, m.Open(kind, slot.listeners[kind].fileno(), own))
+            slot.tell(m.Open(kind, slot.listeners[kind].fileno(), own))
             if kind in self._until_s:
-                self._tell(slot, m.Serve(kind, self._until_s[kind]))
+                slot.tell(m.Serve(kind, self._until_s[kind]))
             if kind in self._routes:
-                self._tell(slot, m.Follow(kind, self._routes[kind]))
-        self._tell(slot, m.Mark(self._mark))
+                slot.tell(m.Follow(kind, self._routes[kind]))
+        slot.tell(m.Mark(self._mark))
 
     def _share(self, whole: int, number: int) -> int:
         return whole // self._count + (number < whole % self._count)
@@ -275,33 +271,11 @@ class Workers:
             case _:
                 raise Malformed(f"{type(message).__name__} was not expected")
 
-    async def _bury(self, slot: Slot, process: subprocess.Popen[bytes]) -> None:
-        """Make sure that it is gone: only then its sockets are closed."""
-        slot.socket = None
-        with trio.CancelScope(shield=True):
-            process.send_signal(signal.SIGKILL)
-            await trio.to_thread.run_sync(process.wait)
-        slot.process = None
-        for kind, counters in slot.counters.items():
-            slot.before[kind] = together(slot.before.get(kind, NOTHING), lost(counters))
-        slot.counters = {}
-        self._settle()
-
     # ---------------------------------------------------------------- telling
 
     def _tell_all(self, message: m.Message) -> None:
         for slot in self._slots:
-            self._tell(slot, message)
-
-    def _tell(self, slot: Slot, message: m.Message) -> None:
-        if slot.socket is None:
-            return
-        try:
-            slot.socket.send(m.encode(message))
-        except OSError:  # gone, or it has not read for very long
-            slot.socket = None
-            if slot.process is not None:
-                slot.process.send_signal(signal.SIGKILL)
+            slot.tell(message)
 
     def _settle(self) -> None:
         """Tell the mark that all have reached; who is gone has nothing left to cut."""

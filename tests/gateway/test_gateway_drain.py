@@ -6,7 +6,7 @@ import pytest
 from gateway_world import has_ended, is_reset, try_recv, world
 
 from gateway import Route
-from gateway.floor import QUIET_S
+from gateway.drain import QUIET_S
 from gateway.histogram import Distribution, Histogram
 from gateway.rates import ADDRESSES_MAX, Rates
 from gateway.reasons import Ending, Refusal

@@ -50,6 +50,7 @@ EACH: list[m.Message] = [
     m.Serve(Kind.RW, 123.5),
     m.Confirm(Kind.RW, "memgraph-0", 3, 17.25),
     m.Mark(4),
+    m.Leave(77.5),
     m.Marked(4),
     m.Need(Kind.RO, "memgraph-1", 2),
     m.Counted(Kind.RW, COUNTERS),
