@@ -82,14 +82,26 @@ RULES: tuple[Rule, ...] = (
         "main_lost",
         (D,),
         None,
-        (g.evidence_lasts, g.vantages_agree, g.no_registration_under_way, g.nobody_is_safe),
+        (
+            g.evidence_lasts,
+            g.vantages_agree,
+            g.no_registration_under_way,
+            g.nobody_is_safe,
+            g.nobody_came_in_time,
+        ),
         "no safe candidate: RW closes until the main is back",
     ),
     Rule(
         "main_lost",
         (O,),
         D,
-        (g.evidence_lasts, g.vantages_agree, g.no_registration_under_way, g.nobody_is_safe),
+        (
+            g.evidence_lasts,
+            g.vantages_agree,
+            g.no_registration_under_way,
+            g.nobody_is_safe,
+            g.nobody_came_in_time,
+        ),
         "no safe candidate: RW closes until a member of the sync set is back",
     ),
     Rule(

@@ -37,6 +37,10 @@ class KubeNames:
         """ConfigMap with the ledger."""
         return f"{self.release}-ledger"
 
+    def archive(self, number: int) -> str:
+        """ConfigMap with an older segment of the ledger."""
+        return f"{self.ledger}-{number:06d}"
+
     @property
     def reset(self) -> str:
         """ConfigMap with the reset tokens: instance -> token."""

@@ -107,3 +107,16 @@ def main_answers_as_main(s: Situation) -> Fact:
     return Fact(
         ok, "MAIN, rows current" if ok else "not MAIN, or its rows are not read again yet", True
     )
+
+
+def nobody_came_in_time(s: Situation) -> Fact:
+    """Closing writes without a successor helps nobody whom patience would not help more: a slow
+    main, or a candidate whose answer is late, is waited for. A main that says itself that it is
+    none any more is not."""
+    evidence = f.evidence_against_main(s.cluster, s.view)
+    if evidence is None or not evidence.needs_agreement:
+        return Fact(True, "the main itself says so")
+    policy = s.view.policy
+    limit_s = policy.candidate_grace_s if evidence.needs_s > 0 else policy.main_grace_s
+    lasted_s = s.view.now_s - evidence.since_s
+    return Fact(lasted_s >= limit_s, f"{lasted_s:.1f} s of {limit_s:.1f} s", True)

@@ -328,6 +328,34 @@ def test_the_verdict_tells_a_dead_main_from_a_silent_one(silent: bool, verdict: 
     assert decision.payload == MainPromoted(B, frozenset(), verdict)
 
 
+@pytest.mark.parametrize(
+    ("how", "for_s", "closes"),
+    [
+        (Failure.SILENT, 5.0, False),
+        (Failure.SILENT, 16.0, True),
+        (Failure.REFUSED, 1.0, False),
+        (Failure.REFUSED, 3.0, True),
+    ],
+)
+def test_writes_close_without_a_successor_only_after_patience(
+    how: Failure, for_s: float, closes: bool
+) -> None:
+    """A main that is only slow comes back to its clients; a busy candidate gets to answer."""
+    alone = view(failing(MAIN, how, for_s), failing(SYNC, Failure.SILENT, 1.0), OTHER)
+    agreed = evolve(
+        alone, gateways=tuple(gateway(f"controller-{i}", vantage={A: how.value}) for i in (0, 1))
+    )
+    decision = decide(OPERATIONAL, agreed)
+    lost = isinstance(decision, Event) and isinstance(decision.payload, MainLost)
+    assert lost is closes
+
+
+def test_a_main_that_says_itself_that_it_is_none_is_not_waited_for() -> None:
+    """It answers as REPLICA and nobody else is there: it is candidate itself, at once."""
+    demoted = view(seen(A), failing(SYNC, Failure.SILENT, 1.0), OTHER)
+    assert decided(OPERATIONAL, demoted) == "main_lost"
+
+
 def test_in_sync_mode_nothing_is_promised_about_an_unplanned_change() -> None:
     """A main goes on without its SYNC replica, so what is missing is not known (S13)."""
     sight = view(failing(MAIN, REFUSES, 1, pod=GONE), promoted(SYNC), OTHER)
