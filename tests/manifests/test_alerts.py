@@ -3,6 +3,7 @@ metrics that exist, and each leads to a page that says what to do."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from alert_cases import CASES, MATCHERS, promtool_tests
 from rendering import ALERTS, CHART, ROOT, alerts, helm, helm_path, rendered
 
 RUNBOOKS = ROOT / "docs/runbooks"
+METRICS = ROOT / "docs/metrics.md"
 OPERATOR = (
     "monitoring.coreos.com/v1/ServiceMonitor",
     "monitoring.coreos.com/v1/PrometheusRule",
@@ -119,6 +121,39 @@ def test_a_runbook_address_is_used() -> None:
     """Where the pages are published elsewhere, the links lead there."""
     shown = rendered("prometheusRule.enabled=true", "prometheusRule.runbooks=http://pages/r/")
     assert "runbook_url: http://pages/r/MemgraphNoSync.md" in shown
+
+
+ROW = re.compile(r"\| `(memgraph_controller_\w+|process_\w+)` \| (\w+) \|([\w, ]*)\|")
+ADDED_BY_PROMETHEUS = {"namespace", "job", "pod", "le"}
+
+
+def exposed() -> dict[str, set[str]]:
+    """Every series that the product has, and its labels, by the table of docs/metrics.md (which the
+    web room's tests hold equal to what is exposed)."""
+    found: dict[str, set[str]] = {}
+    for name, kind, words in ROW.findall(METRICS.read_text()):
+        labels = set(re.findall(r"\w+", words)) | ADDED_BY_PROMETHEUS
+        ends = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
+        found |= {f"{name}{end}": labels for end in ends}
+    return found
+
+
+def used(text: str) -> list[tuple[str, set[str]]]:
+    """The series of ours in an expression, and the labels by which they are chosen."""
+    pairs = re.findall(r"((?:memgraph_controller|process)_\w+)\{([^}]*)\}", text)
+    return [(name, set(re.findall(r"(\w+)=", matchers))) for name, matchers in pairs]
+
+
+def test_every_metric_in_use_exists() -> None:
+    """Neither an alert nor a panel asks for a series, or by a label, that the product does not
+    have."""
+    there = exposed()
+    queries = [*(r["expr"] for r in rules()), *dashboard_queries()]
+    asked = [pair for query in queries for pair in used(query)]
+    assert len({name for name, _ in asked}) > 30
+    for name, labels in asked:
+        assert name in there, name
+        assert labels <= there[name], f"{name}: {labels - there[name]}"
 
 
 def test_the_dashboard_is_one() -> None:
