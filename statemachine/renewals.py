@@ -49,7 +49,8 @@ def _with_caught_up(cluster: Cluster, view: View, keeps_copies: bool) -> Iterato
     for r in cluster.registrations:
         row = main.row(r.name) if main else None
         attached = row is not None and row.status in (RowStatus.READY, RowStatus.REPLICATING)
-        waits = r.instance in cluster.lagging and r.mode is Mode.ASYNC
+        is_eligible = r.instance in view.policy.eligible  # others are asynchronous for good
+        waits = is_eligible and r.instance in cluster.lagging and r.mode is Mode.ASYNC
         if waits and attached and not f.is_leaving(view, r.instance):
             why = f"{r.instance} has caught up: it becomes synchronous"
             yield why, keeps_copies, cluster.lagging - {r.instance}
