@@ -17,6 +17,7 @@ import structlog
 import trio
 import trio_asyncio
 
+from controller.archivist import Retention
 from controller.certificates import Certificates
 from controller.departure import Departure
 from controller.gateways import Gateways, Kind
@@ -25,6 +26,7 @@ from controller.kube import (
     CountedTransport,
     KubeGatewayLeases,
     KubeInformers,
+    KubeLedgerArchives,
     KubeLedgerStore,
     KubeNames,
     KubePodControl,
@@ -115,6 +117,7 @@ async def _adapters(
             pods=KubePodControl(transport, names, times),
             memgraph=instances,
             requests=KubeRequests(transport, names, times),
+            archives=KubeLedgerArchives(transport, names, times),
         )
 
 
@@ -199,6 +202,7 @@ def pod_settings(settings: Settings) -> PodSettings:
         probe_interval_s=settings.probe_interval_s,
         self_fence_s=settings.gateway_self_fence_s,
         read_max_lag=settings.read_max_lag,
+        retention=Retention.of(settings.ledger_keep_archives, settings.ledger_keep_days),
     )
 
 

@@ -2,9 +2,20 @@
 
 Promise: what is in here was verified, and what `append` returned True for is in the ConfigMap. A
 reading that is broken, cut or somebody else's never replaces a verified copy; it is told as
-`trouble` and, by the leader, written over (S16). What a newcomer gets wrong: a PUT without an
-answer is neither done nor undone; absence at a re-read is no proof either (S1), so after one the
-caller has to append something before it commands anything (`is_uncertain`).
+`trouble` and, by the leader, written over (S16). A reading that begins behind our copy, because we
+were away while older entries were archived, is taken once the archives lead from our last entry to
+it; until then it is trouble too, but never written over (`is_behind`): it may well be the truth.
+
+One line is held less firmly than the others: the last one, when another pod wrote it. Nothing
+behind it vouches for it, so it may have been edited by a hand before we first saw it. It gives way
+to a ledger that agrees with everything before it and in which a barrier follows the line in its
+place: the leader has restored what it wrote.
+
+Whoever can write the ConfigMap can forge a whole history, and a pod that starts with no memory
+takes it as it is, if it is consistent. A running pod does not: a forged history would have to
+contain the entry that the pod holds. What a newcomer gets wrong: a PUT without an answer is neither
+done nor undone; absence at a re-read is no proof either (S1), so after one the caller has to append
+something before it commands anything (`is_uncertain`).
 """
 
 import secrets
@@ -12,14 +23,22 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
+import trio
 
-from controller.errors import LedgerConflict, LedgerOutcomeUnknown
-from controller.ports import LedgerStore, StoredLedger
-from statemachine.codec import LedgerCorrupt
-from statemachine.events import Event
-from statemachine.ledger import Ledger, fold_on
+from controller.archive_walk import Bridge, bridge_to
+from controller.errors import ControllerError, LedgerConflict, LedgerOutcomeUnknown
+from controller.ports import LedgerArchives, LedgerStore, StoredLedger
+from statemachine.archive import bridge, why_implausible
+from statemachine.codec import LedgerCorrupt, decode
+from statemachine.events import Event, LeaderElected
+from statemachine.ids import Seq
+from statemachine.ledger import Ledger, fold, fold_on
+from statemachine.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
+
+CATCH_UP_S = 0.25  # between two looks whether our copy is behind
+CATCH_UP_LASTING_S = 5.0  # after one that was in vain
 
 
 def utc_now() -> str:
@@ -29,15 +48,29 @@ def utc_now() -> str:
 
 class Chronicle:
     """Owned by the loop, which alone appends. `ledger` is the verified copy, `trouble` what is
-    wrong with the stored one ("" = nothing)."""
+    wrong with the stored one ("" = nothing). Without `archives` a copy that was left behind cannot
+    be caught up with."""
 
-    def __init__(self, store: LedgerStore, by: str, now: Callable[[], str] = utc_now) -> None:
-        self._store, self._by, self._now = store, by, now
+    def __init__(
+        self,
+        store: LedgerStore,
+        by: str,
+        now: Callable[[], str] = utc_now,
+        archives: LedgerArchives | None = None,
+    ) -> None:
+        self._store, self._by, self._now, self._archives = store, by, now, archives
         self._stored: StoredLedger | None = None
+        self._ahead: StoredLedger | None = None  # what begins behind our copy, not verified yet
+        self._own_seq = Seq(0)  # our own last entry: no hand was between
         self.ledger = Ledger()
         self.trouble = ""
         self.is_uncertain = False
         self.was_read = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether what is stored begins behind our copy: `catch_up` may verify it."""
+        return self._ahead is not None
 
     async def read(self) -> None:
         """Take in a quorum read.
@@ -54,7 +87,7 @@ class Chronicle:
         if stored is not None:
             self._take(stored, known)
         elif self.ledger is known:  # else somebody created it meanwhile
-            self._stored = None
+            self._stored = self._ahead = None
             self._tell("the ledger was deleted" if known.seq else "")
 
     def take_picture(self, stored: StoredLedger | None) -> None:
@@ -69,25 +102,129 @@ class Chronicle:
             self._refuse(stored, str(error))
             return
         if found.continues(self.ledger):
-            self.ledger, self._stored = found, stored
-            self._tell("")
-        elif not self.ledger.continues(found):
+            self._accept(stored, found)
+        elif self._corrects_last(found):
+            log.warning("ledger_last_line_dropped", seq=self.ledger.seq, head=self.ledger.head)
+            self._accept(stored, found)
+        elif found.base_seq >= self.ledger.seq:
+            self._fall_behind(stored, found)
+        elif not self._may_be_older(found):
             self._refuse(stored, f"it does not go on from entry {self.ledger.seq}")
         elif known is not None and found.seq < known.seq:
             self._refuse(stored, f"its tail is cut: {found.seq} of {known.seq} entries")
 
+    def _may_be_older(self, found: Ledger) -> bool:
+        """Whether it is a beginning of our copy, as far as we still hold it."""
+        return self.ledger.continues(found) or found.seq < self.ledger.base_seq
+
+    def _corrects_last(self, found: Ledger) -> bool:
+        """Whether only our last line, which another pod wrote, is another one there, and a barrier
+        follows it: what the leader restored (S16)."""
+        seq = self.ledger.seq
+        if seq <= self._own_seq or found.seq <= seq or not self.ledger.lines:
+            return False
+        before = self.ledger.head_at(seq - 1)
+        behind = found.lines[seq - found.base_seq] if found.base_seq <= seq else ""
+        if before is None or found.head_at(seq - 1) != before or not behind:
+            return False
+        return isinstance(decode(behind).event.payload, LeaderElected)
+
+    def _accept(self, stored: StoredLedger, found: Ledger) -> None:
+        self.ledger, self._stored, self._ahead = found, stored, None
+        self._tell("")
+
     def _refuse(self, stored: StoredLedger, what: str) -> None:
-        self._stored = stored
+        self._stored, self._ahead = stored, None
         self._tell(f"the stored ledger is not ours: {what}")
+
+    def _fall_behind(self, stored: StoredLedger, found: Ledger) -> None:
+        self._ahead = stored
+        seq = self.ledger.seq
+        self._tell(f"this pod knows the ledger up to {seq}, and it begins after {found.base_seq}")
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:
             self.trouble = trouble
             log.error("ledger_trouble", what=trouble) if trouble else log.info("ledger_verified")
 
-    async def append(self, event: Event) -> bool:
+    async def catch_up(self) -> None:
+        """Verify what is stored through the archives, and take it. When they show another history
+        than ours, it is refused like any other. When one that should be there is missing nobody
+        can tell, and a person has to restart this pod, which then takes the ledger as it is.
+
+        Raises KubeUnavailable, KubeForbidden, KubeRefused: nothing changed; try again.
+        """
+        ahead, known = self._ahead, self.ledger
+        if ahead is None or self._archives is None:
+            return
+        live = fold(ahead.data)
+        archived = live.cluster.archived
+        if live.base is None or archived is None:
+            return
+        way = await bridge_to(self._archives, live.base, archived, known.seq - 1)
+        newer = self._ahead
+        if newer is None or self.ledger is not known:
+            return  # another reading came meanwhile
+        found = fold(newer.data)
+        if found.base == live.base:
+            self._cross(newer, found, way)
+
+    async def keep_up(self, on_trouble: Callable[[str], None]) -> None:
+        """Catches up whenever this copy is behind, until cancelled; `on_trouble` hears what keeps
+        it from that ("" = nothing)."""
+        while True:
+            tried = self._ahead
+            try:
+                await self.catch_up()
+            except ControllerError as error:
+                on_trouble(str(error))
+            else:
+                on_trouble("")
+            is_in_vain = tried is not None and self._ahead is tried
+            await trio.sleep(CATCH_UP_LASTING_S if is_in_vain else CATCH_UP_S)
+
+    def _cross(self, stored: StoredLedger, live: Ledger, way: Bridge) -> None:
+        """Take what is stored, if this way leads to it from our copy."""
+        if way.gap:
+            self._leap(stored, live, way)
+            return
+        try:
+            bridge(self.ledger, way.parts, live)
+        except LedgerCorrupt as error:
+            if not self._is_bridged_without_last(way, live):
+                self._refuse(stored, str(error))
+                return
+            log.warning("ledger_last_line_dropped", seq=self.ledger.seq, head=self.ledger.head)
+        log.info("ledger_caught_up", was=self.ledger.seq, seq=live.seq, archives=len(way.parts))
+        self._accept(stored, live)
+
+    def _is_bridged_without_last(self, way: Bridge, live: Ledger) -> bool:
+        if self.ledger.seq <= self._own_seq or not self.ledger.lines:
+            return False
+        try:
+            bridge(self.ledger.without_last(), way.parts, live)
+        except LedgerCorrupt:
+            return False
+        return True
+
+    def _leap(self, stored: StoredLedger, live: Ledger, way: Bridge) -> None:
+        """What lies between cannot be read. Where the settings gave it up, the ledger is taken if
+        nothing speaks against it, as a pod that starts takes it; else nobody can tell."""
+        why_not = why_implausible(self.ledger.cluster, live.cluster)
+        if way.is_given_up and not why_not:
+            log.warning("ledger_taken_over_a_gap", was=self.ledger.seq, seq=live.seq, gap=way.gap)
+            self._accept(stored, live)
+            return
+        seq, what = self.ledger.seq, why_not or way.gap
+        self._tell(f"this pod knows the ledger up to {seq} and cannot go on: {what}; restart it")
+
+    async def append(self, event: Event, cut: Snapshot | None = None) -> bool:
         """Whether the event is in the ledger now. False: another wrote first, or the answer was
         lost and it is not there (then `is_uncertain`); decide anew.
+
+        Args:
+            cut: The same write takes the entries up to this snapshot out of the live part; the
+                caller has seen them in an archive, and the event says so.
 
         Raises:
             KubeUnavailable, KubeForbidden, KubeRefused: it was certainly not written.
@@ -95,6 +232,7 @@ class Chronicle:
         """
         entry_id = secrets.token_hex(8)
         wanted = self.ledger.append(event, at=self._now(), by=self._by, entry_id=entry_id)
+        wanted = wanted if cut is None else wanted.cut(cut)
         try:
             self._stored = await self._write(wanted)
         except LedgerConflict:
@@ -107,6 +245,7 @@ class Chronicle:
                 return False
         else:
             self.ledger = wanted
+        self._own_seq = self.ledger.seq
         self.is_uncertain = False
         self._tell("")
         return True
@@ -122,6 +261,7 @@ class Chronicle:
         except (LedgerConflict, LedgerOutcomeUnknown):
             await self.read()
             return
+        self._own_seq = self.ledger.seq
         log.warning("ledger_restored", seq=self.ledger.seq, was=self.trouble)
         self._tell("")
 

@@ -14,10 +14,12 @@ import structlog
 import trio
 from attrs import frozen
 
+from controller.archivist import Archivist
 from controller.chronicle import Chronicle
 from controller.errors import ControllerError, KubeForbidden, KubeRefused, KubeUnavailable
 from controller.executor import Executor
 from controller.ports import StoredLedger
+from statemachine.archive import archived_event
 from statemachine.cluster import Cluster
 from statemachine.decide import Refusal, decide
 from statemachine.events import Event
@@ -33,6 +35,7 @@ from statemachine.observations import (
 )
 from statemachine.observe import observe
 from statemachine.plan import plan
+from statemachine.snapshot import Snapshot
 from statemachine.view import View
 
 log = structlog.get_logger(__name__)
@@ -82,6 +85,7 @@ class Loop:
         self.trouble = ""
         self.turned_at_s = -math.inf
         self.executor: Executor | None = None
+        self.archivist: Archivist | None = None
         self._send, self._inbox = trio.open_memory_channel[Message](INBOX_MAX)
         self._spilled: tuple[Message, ...] = ()  # came while the inbox was full, in order
         self._append_due_s = -math.inf
@@ -185,9 +189,19 @@ class Loop:
         if self.chronicle.is_uncertain:
             self._new_barrier()
             return True
-        return False
+        return await self._archive()
 
-    async def _append(self, event: Event) -> bool:
+    async def _archive(self) -> bool:
+        """Cut off what is stored in an archive: only when nothing else is to be decided."""
+        ledger = self.chronicle.ledger
+        stored = self.archivist.look(ledger) if self.archivist else None
+        if stored is None:
+            return False
+        cut, number, retired = stored.cut, stored.number, stored.retired
+        event = archived_event(ledger.cluster, cut, number, retired)
+        return await self._append(event, cut.base)
+
+    async def _append(self, event: Event, cut: Snapshot | None = None) -> bool:
         try:
             appended = await self.chronicle.append(event)
         except (KubeUnavailable, KubeForbidden, KubeRefused) as error:
@@ -246,9 +260,11 @@ class Loop:
         blocked = self.chronicle.is_uncertain or bool(self.chronicle.trouble)
         self.executor.owe(() if blocked else plan(self.cluster, self.view))
 
-    def reign(self, identity: str, executor: Executor | None) -> None:
+    def reign(
+        self, identity: str, executor: Executor | None, archivist: Archivist | None = None
+    ) -> None:
         """Begin or end ("" and None) a reign; takes effect at once, without waiting."""
-        self.executor = executor
+        self.executor, self.archivist = executor, archivist
         self._observe(LeadershipChanged(trio.current_time(), identity))
         if not identity:
             self.refusals = ()

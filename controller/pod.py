@@ -13,6 +13,7 @@ import structlog
 import trio
 from attrs import frozen
 
+from controller.archivist import Archivist, Retention
 from controller.chronicle import Chronicle
 from controller.entries import NewEntries
 from controller.errors import ControllerError, MemgraphUnreachable
@@ -24,6 +25,7 @@ from controller.ports import (
     GatewayLeases,
     Informers,
     Leadership,
+    LedgerArchives,
     LedgerStore,
     MemgraphInstance,
     MemgraphInstances,
@@ -34,6 +36,7 @@ from controller.ports import (
 from controller.prober import Prober
 from controller.tally import Tally
 from statemachine import commands as c
+from statemachine.archive import LIMITS, Limits
 from statemachine.cluster import Cluster
 from statemachine.commands import Command
 from statemachine.ids import Instance, Phase
@@ -64,6 +67,7 @@ class Adapters:
     pods: PodControl
     memgraph: MemgraphInstances
     requests: Requests | None = None  # None: nobody can ask for anything
+    archives: LedgerArchives | None = None  # None: the ledger is never cut
 
 
 @frozen
@@ -76,6 +80,8 @@ class PodSettings:
     probe_interval_s: float
     self_fence_s: float
     read_max_lag: int | None = None  # storage timestamps
+    retention: Retention = Retention()
+    limits: Limits = LIMITS
 
 
 class Reign:
@@ -109,9 +115,9 @@ class ControllerPod:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._adapters, self.gateways = settings, adapters, gateways
-        self._reign_state = reign
+        self._reign_state, self._wall = reign, wall
         self.troubles: dict[str, str] = {}
-        chronicle = Chronicle(adapters.store, by=settings.name)
+        chronicle = Chronicle(adapters.store, by=settings.name, archives=adapters.archives)
         view = View(settings.policy, me=settings.name, started_at_s=trio.current_time())
         self.loop = Loop(chronicle, view, wall)
         self.gatekeeper = Gatekeeper(
@@ -149,6 +155,9 @@ class ControllerPod:
             nursery.start_soon(self._watch_gateways)
             nursery.start_soon(self._watch_ledger)
             nursery.start_soon(self._watch_requests)
+            nursery.start_soon(
+                self.loop.chronicle.keep_up, partial(self._trouble, "archives of the ledger")
+            )
             nursery.start_soon(self.gatekeeper.run)
             nursery.start_soon(self._contend)
 
@@ -157,7 +166,8 @@ class ControllerPod:
         return {
             **self.troubles,
             "append": self.loop.trouble,
-            "gateway lease": self.gatekeeper.trouble,
+            "gateway lease": self.gatekeeper.standing.trouble,
+            **(self.loop.archivist.troubles() if self.loop.archivist else {}),
         }
 
     # -- informers
@@ -288,12 +298,15 @@ class ControllerPod:
             report=self.loop.report,
             seq=lambda: self.loop.cluster.seq,
         )
+        archivist = self._make_archivist()
         log.info("leading", identity=identity)
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(executor.run)
+                if archivist is not None:
+                    nursery.start_soon(archivist.run)
                 self._reign_state.note()
-                self.loop.reign(identity, executor)
+                self.loop.reign(identity, executor, archivist)
                 while True:
                     self._reign_state.note()
                     await trio.sleep(REIGN_NOTE_S)
@@ -301,6 +314,12 @@ class ControllerPod:
             self._reign_state.end()
             self.loop.reign("", None)
             log.info("not_leading", identity=identity)
+
+    def _make_archivist(self) -> Archivist | None:
+        archives, settings = self._adapters.archives, self._settings
+        if archives is None:
+            return None
+        return Archivist(archives, settings.retention, self._wall, settings.limits)
 
 
 def touched_by(command: Command) -> tuple[Instance, ...]:

@@ -228,6 +228,18 @@ class Settings:
         "0s",
         "no second automatic failover sooner than this after the last one; 0s: no limit",
     )
+    ledger_keep_archives: int | None = setting(
+        "LEDGER_KEEP_ARCHIVES",
+        integer_or_off(1, 100_000),
+        "200",
+        "archives of the ledger that are kept, of 128 events and about 100 KB each; off: all",
+    )
+    ledger_keep_days: int | None = setting(
+        "LEDGER_KEEP_DAYS",
+        integer_or_off(1, 36_500),
+        "off",
+        "an older archive goes when the next one is made; the newest is always kept",
+    )
     observe_only: bool = setting(
         "OBSERVE_ONLY", switch, "false", "decisions are recorded, and nothing is done"
     )

@@ -59,6 +59,19 @@ class Pause:
 
 
 @frozen
+class Archived:
+    """Where the entries before the live part are. `first` to `last` are the numbers of the archives
+    that `verify` may count on, `upto` the last entry in them, `snapshot` the hash of the snapshot
+    that stands in front of the live part. `retired` are given up for good and may be deleted."""
+
+    first: int
+    last: int
+    upto: Seq
+    snapshot: str
+    retired: tuple[int, ...] = ()
+
+
+@frozen
 class Cluster:
     """The fold of the ledger up to `seq`."""
 
@@ -108,6 +121,7 @@ class Cluster:
     answered: tuple[str, ...] = ()
     """The last requests that were answered."""
     noted: frozenset[str] = frozenset()  # refusals in the ledger since the last change of phase
+    archived: Archived | None = None
 
     def registration_of(self, instance: Instance) -> Registration | None:
         """The present registration of this replica, if there is one."""

@@ -185,6 +185,12 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _numbers(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return tuple(_number(v) for v in value)
+
+
 def _mode(value: Any) -> Mode:
     return Mode(value)
 
@@ -207,6 +213,9 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "is_on": _flag,
     "at_s": _number,
     "until_s": _number,
+    "archive": _number,
+    "upto": _number,
+    "retired": _numbers,
     "needs_drain": _flag,
     "was_silent": _flag,
     "candidate": _maybe_text,

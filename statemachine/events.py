@@ -34,6 +34,7 @@ __all__ = [
     "FailoverForced",
     "InstanceRefused",
     "LeaderElected",
+    "LedgerArchived",
     "MainAppointed",
     "MainFenced",
     "MainLost",
@@ -264,6 +265,18 @@ class DecisionRefused:
     guard: str
 
 
+@frozen
+class LedgerArchived:
+    """The entries up to `upto` stand in the immutable archive `archive`; from here on the live part
+    begins with the snapshot whose hash this is. `retired`: archives that are given up by the
+    settings, so that nobody takes them for lost."""
+
+    archive: int
+    upto: int
+    snapshot: str
+    retired: tuple[int, ...] = ()
+
+
 Payload = (
     LeaderElected
     | MainAppointed
@@ -296,6 +309,7 @@ Payload = (
     | ResetDone
     | PolicyChanged
     | DecisionRefused
+    | LedgerArchived
 )
 
 PAYLOADS: tuple[type[Payload], ...] = Payload.__args__

@@ -12,7 +12,14 @@ from attrs import evolve as change
 from statemachine import events as e
 from statemachine.cluster import Change, Cluster, Refused, Registration
 from statemachine.events import Event
-from statemachine.folds import ASKED, closed, next_term, noted, refusal_key
+from statemachine.folds import (
+    ASKED,
+    closed,
+    ledger_archived,
+    next_term,
+    noted,
+    refusal_key,
+)
 from statemachine.ids import Durability, Instance, Phase, Seq
 from statemachine.invariants import check
 from statemachine.rules import IllegalTransition, edge_exists
@@ -295,4 +302,5 @@ FOLDS: dict[type, Callable[[Cluster, Any], Cluster]] = {
     e.ResetCancelled: _reset_cancelled,
     e.ResetDone: _reset_done,
     e.PolicyChanged: _policy_changed,
+    e.LedgerArchived: ledger_archived,
 }

@@ -6,8 +6,8 @@ from typing import Any
 from attrs import evolve as change
 
 from statemachine import events as e
-from statemachine.cluster import Change, Cluster, Pause
-from statemachine.ids import Term
+from statemachine.cluster import Archived, Change, Cluster, Pause
+from statemachine.ids import Seq, Term
 
 
 def next_term(cluster: Cluster) -> Term:
@@ -26,6 +26,20 @@ def refusal_key(trigger: str, candidate: str, guard: str) -> str:
 def closed(c: Cluster) -> Cluster:
     """RW closed by the entry being folded: gateways have to acknowledge it."""
     return change(c, rw_open=False, rw_closed_seq=c.seq)
+
+
+RETIRED_MAX = 16  # numbers remembered until their deletion; two cuts name fewer
+
+
+def ledger_archived(c: Cluster, p: e.LedgerArchived) -> Cluster:
+    """What is retired goes from the front; a number that is missing between two others belongs to
+    somebody else's history, and was passed over."""
+    known = c.archived
+    first = known.first if known else p.archive
+    retired = (*(known.retired if known else ()), *p.retired)[-RETIRED_MAX:]
+    if p.retired:
+        first = max(first, *(number + 1 for number in p.retired))
+    return change(c, archived=Archived(first, p.archive, Seq(p.upto), p.snapshot, retired))
 
 
 def _failover_forced(c: Cluster, p: e.FailoverForced) -> Cluster:

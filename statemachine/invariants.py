@@ -136,6 +136,20 @@ def readers_are_not_writable(before: Cluster, event: Event, after: Cluster) -> s
     return f"readers on {sorted(wrong)}" if wrong else ""
 
 
+def archives_only_grow(before: Cluster, event: Event, after: Cluster) -> str:
+    """What has moved into an archive is behind us: numbers and positions grow, and what a reader
+    may count on is never given up beyond the last one."""
+    was, now = before.archived, after.archived
+    if was == now:
+        return ""
+    if now is None or not isinstance(event.payload, e.LedgerArchived):
+        return f"{event.trigger} changed the archives"
+    numbers = (was.last if was else 0) < now.last and (was.first if was else 1) <= now.first
+    positions = (was.upto if was else 0) < now.upto < after.seq
+    ok = numbers and positions and now.first <= now.last
+    return "" if ok else f"archives {was} -> {now}"
+
+
 INVARIANTS: tuple[Invariant, ...] = (
     seq_grows_by_one,
     term_never_falls,
@@ -153,6 +167,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     storage_never_changes,
     resets_spare_the_copies,
     readers_are_not_writable,
+    archives_only_grow,
 )
 
 

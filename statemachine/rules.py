@@ -33,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     Rule("policy_changed", ANY, None, (), "the durability in force"),
     *ASKED_RULES,
     Rule("decision_refused", ANY, None, (), "wanted, and a guard said no; once per refusal"),
+    Rule("ledger_archived", ANY, None, (), "older entries moved into an immutable ConfigMap"),
     # -- the beginning
     Rule(
         "main_appointed",

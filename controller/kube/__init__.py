@@ -15,6 +15,7 @@ from .client import ClientConfig, open_client
 from .counted import CountedTransport
 from .gateway_leases import KubeGatewayLeases
 from .leadership import LeaseLeadership
+from .ledger_archives import KubeLedgerArchives
 from .ledger_store import KubeLedgerStore
 from .names import KubeNames, KubeTimes
 from .parsing import gateway_facts_of, pod_facts_of, stored_ledger_of
@@ -29,6 +30,7 @@ __all__ = [
     "CountedTransport",
     "KubeGatewayLeases",
     "KubeInformers",
+    "KubeLedgerArchives",
     "KubeLedgerStore",
     "KubeNames",
     "KubePodControl",

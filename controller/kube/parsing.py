@@ -6,11 +6,12 @@ never as closed.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from controller.ports import StoredLedger
+from controller.ports import StoredArchive, StoredLedger
 from statemachine.ids import Seq, Term
 from statemachine.observations import Container, GatewayFacts, PodFacts
 
@@ -105,6 +106,16 @@ def stored_ledger_of(config_map: Json) -> StoredLedger:
         data=texts(config_map.get("data")),
         annotations=texts(meta.get("annotations")),
     )
+
+
+def stored_archive_of(config_map: Json) -> StoredArchive:
+    """An archive as it stands in its ConfigMap; an odd time of creation counts as now."""
+    try:
+        made = datetime.fromisoformat(text(metadata(config_map).get("creationTimestamp")))
+        created_s = made.timestamp()
+    except ValueError:
+        created_s = math.inf
+    return StoredArchive(texts(config_map.get("data")), created_s)
 
 
 def gateway_facts_of(names: KubeNames, lease: Json) -> GatewayFacts:

@@ -12,6 +12,7 @@ from typing import Any
 import trio
 from attrs import define, evolve, field
 
+from controller.archivist import Retention
 from controller.errors import (
     CommandOutcomeUnknown,
     KubeForbidden,
@@ -23,8 +24,9 @@ from controller.errors import (
 )
 from controller.gateways import Kind, Wish
 from controller.pod import Adapters, ControllerPod, PodSettings, Reign
-from controller.ports import Carried, ProbeAnswer, StoredLedger
+from controller.ports import Carried, ProbeAnswer, StoredArchive, StoredLedger
 from gateway import Route
+from statemachine.archive import LIMITS, Limits
 from statemachine.ids import Incarnation, Instance, Mode, Role, RowStatus
 from statemachine.observations import Container, GatewayFacts, PodFacts, Request, Row
 from statemachine.view import Policy
@@ -59,6 +61,7 @@ class World:
 
     instances: dict[Instance, FakeInstance] = field(factory=dict)
     stored: StoredLedger | None = None
+    archives: dict[int, StoredArchive] = field(factory=dict)
     leases: dict[str, GatewayFacts] = field(factory=dict)
     api_is_up: bool = True
     lost_puts: int = 0  # answers of ledger writes to lose after they were carried out
@@ -193,6 +196,33 @@ class FakeStore:
             world.lost_puts -= 1
             raise LedgerOutcomeUnknown("no answer")
         return world.stored
+
+
+@define(eq=False)
+class FakeArchives:
+    """The archives of the ledger; `created_s` by the people's clock."""
+
+    world: World
+
+    async def read(self, number: int) -> StoredArchive | None:
+        """See the port."""
+        await trio.sleep(LATENCY_S)
+        self.world.check_api()
+        return self.world.archives.get(number)
+
+    async def create(self, number: int, data: Mapping[str, str]) -> None:
+        """See the port."""
+        await trio.sleep(LATENCY_S)
+        self.world.check_api()
+        if number in self.world.archives:
+            raise LedgerConflict("already exists")
+        self.world.archives[number] = StoredArchive(dict(data), self.world.wall_s())
+
+    async def delete(self, number: int) -> None:
+        """See the port."""
+        await trio.sleep(LATENCY_S)
+        self.world.check_api()
+        self.world.archives.pop(number, None)
 
 
 @define(eq=False)
@@ -500,7 +530,13 @@ class FakeGateways:
         return Instance(route.upstreams[0].instance)
 
 
-def make_pod(world: World, name: str, policy: Policy) -> tuple[ControllerPod, FakeGateways]:
+def make_pod(
+    world: World,
+    name: str,
+    policy: Policy,
+    limits: Limits = LIMITS,
+    retention: Retention = Retention(),  # noqa: B008 - a frozen value
+) -> tuple[ControllerPod, FakeGateways]:
     """A controller pod of the product on the fakes."""
     gateways = FakeGateways(world, name)
     adapters = Adapters(
@@ -511,7 +547,8 @@ def make_pod(world: World, name: str, policy: Policy) -> tuple[ControllerPod, Fa
         pods=FakePods(world),
         memgraph=FakeMemgraphs(world),
         requests=FakeRequests(world),
+        archives=FakeArchives(world),
     )
-    settings = PodSettings(name, policy, 7687, 0.25, 4.0)
+    settings = PodSettings(name, policy, 7687, 0.25, 4.0, retention=retention, limits=limits)
     pod = ControllerPod(settings, adapters, gateways, Reign(), world.wall_s)  # type: ignore[arg-type]
     return pod, gateways

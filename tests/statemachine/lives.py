@@ -61,6 +61,7 @@ SAMPLES: tuple[Payload, ...] = (
     e.ResetDone(B),
     e.PolicyChanged(Durability.REQUIRED),
     e.DecisionRefused("main_lost", "memgraph-1", "subject_answers"),
+    e.LedgerArchived(3, 384, "0f" * 16, (1,)),
 )
 
 LIFE: tuple[tuple[Payload, Phase], ...] = (
