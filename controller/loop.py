@@ -181,7 +181,7 @@ class Loop:
         if trio.current_time() < self._append_due_s:
             return False
         if self.chronicle.trouble:
-            return await self._restore()
+            return not self.chronicle.is_behind and await self._restore()
         decision = decide(self.cluster, self.view)
         if isinstance(decision, Event):
             return await self._append(decision)
@@ -203,7 +203,7 @@ class Loop:
 
     async def _append(self, event: Event, cut: Snapshot | None = None) -> bool:
         try:
-            appended = await self.chronicle.append(event)
+            appended = await self.chronicle.append(event, cut)
         except (KubeUnavailable, KubeForbidden, KubeRefused) as error:
             self._postpone(error)
             return False

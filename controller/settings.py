@@ -42,7 +42,7 @@ from statemachine.view import Policy
 REQUIRED = ...  # as environs writes it: there is no default
 TICK_S = 0.25  # the loop looks at the clock this often; an answer may be that much older
 
-OUR_PREFIXES = ("GATEWAY_", "READ_GATEWAY_", "LEASE_", "PROBE_")
+OUR_PREFIXES = ("LEDGER_", "GATEWAY_", "READ_GATEWAY_", "LEASE_", "PROBE_")
 NOT_IN_THIS_VERSION = (
     "RECONCILE_INTERVAL",
     "PRESTOP_TIMEOUT",
