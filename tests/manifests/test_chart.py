@@ -12,6 +12,7 @@ import yaml
 from rendering import CHART, PLAIN, README, ROOT, helm, helm_path, plain, readme, rendered
 
 from controller.kube.names import DATABASE_CONTAINER, KubeNames
+from controller.setting_values import selector
 from controller.settings import VARIABLES
 
 pytestmark = [
@@ -181,15 +182,52 @@ def test_the_grace_period_fits_the_hook() -> None:
     assert spec["terminationGracePeriodSeconds"] >= 120 + 30
 
 
+def environment(*values: str) -> dict[str, str]:
+    """The controller's environment, as far as it is written down."""
+    (deployment,) = of_kind("Deployment", *values)
+    env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {e["name"]: e["value"] for e in env if "value" in e}
+
+
+ATTACHED = ("memgraph.enabled=false", "memgraph.existing.statefulSet=mg")
+LABELLED = (*ATTACHED, "memgraph.existing.podLabels.app\\.kubernetes\\.io/instance=theirs")
+
+
 def test_attaching_needs_a_name() -> None:
-    """Without a StatefulSet of its own the chart wants to know whose; it then makes none."""
+    """Without a StatefulSet of its own the chart wants to know whose; it then makes none, and
+    brings what that one has to mount."""
     with pytest.raises(ValueError, match="name the StatefulSet"):
         rendered("memgraph.enabled=false")
-    found = objects("memgraph.enabled=false", "memgraph.existing.statefulSet=mg")
-    assert {o["kind"] for o in found}.isdisjoint({"StatefulSet", "ConfigMap", "NetworkPolicy"})
-    (deployment,) = [o for o in found if o["kind"] == "Deployment"]
-    env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
-    assert {"name": "STATEFULSET_NAME", "value": "mg"} in env
+    found = objects(*ATTACHED)
+    assert {o["kind"] for o in found}.isdisjoint({"StatefulSet", "NetworkPolicy"})
+    assert "boot-guard.cypherl" in of_kind("ConfigMap", *ATTACHED)[0]["data"]
+    assert environment(*ATTACHED)["STATEFULSET_NAME"] == "mg"
+    assert "POD_SELECTOR" not in environment(*ATTACHED)
+
+
+def test_attached_pods_are_found_and_shielded_by_their_own_labels() -> None:
+    """The labels that are given select the instances for the controllers, and for the
+    NetworkPolicy; the program understands how they are written."""
+    environ = environment(*LABELLED)
+    assert environ["POD_SELECTOR"] == "app.kubernetes.io/instance=theirs"
+    assert selector(environ["POD_SELECTOR"])
+    (policy,) = of_kind("NetworkPolicy", *LABELLED)
+    theirs = {"app.kubernetes.io/instance": "theirs"}
+    assert policy["spec"]["podSelector"]["matchLabels"] == theirs
+    peers = [rule["from"] for rule in policy["spec"]["ingress"]]
+    assert peers[1] == [{"podSelector": {"matchLabels": theirs}}]
+    ours = peers[0][0]["podSelector"]["matchLabels"]
+    assert ours["app.kubernetes.io/component"] == "controller"
+    assert ours["app.kubernetes.io/instance"] == "memgraph"
+
+
+def test_a_stopping_controller_has_time_to_drain() -> None:
+    """The grace period covers the hook, the drain, and the moment after it."""
+    (deployment,) = of_kind("Deployment", "controller.drainSeconds=40")
+    spec = deployment["spec"]["template"]["spec"]
+    assert environment("controller.drainSeconds=40")["GATEWAY_DRAIN_TIMEOUT"] == "40s"
+    hook = spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert spec["terminationGracePeriodSeconds"] >= 40 + int(hook[1]) + 5
 
 
 def test_the_role_is_the_one_that_is_documented() -> None:

@@ -13,7 +13,7 @@ FILES = Path(__file__).parents[2] / "manifests/chart/memgraph-controller/files"
 VERSION_5_2 = b"\x00\x00\x02\x05"
 
 
-def set_aside(volume: Path, token: str | None) -> subprocess.CompletedProcess[str]:
+def set_aside(volume: Path, token: str | None, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the init container on a volume, with this token for its instance."""
     tokens = volume / "tokens"
     tokens.mkdir(exist_ok=True)
@@ -21,7 +21,7 @@ def set_aside(volume: Path, token: str | None) -> subprocess.CompletedProcess[st
     if token is not None:
         (tokens / "memgraph-0").write_text(token)
     env = {"PATH": "/usr/bin:/bin", "POD_NAME": "memgraph-0"}
-    env |= {"TOKENS": str(tokens), "DATA": str(volume / "data")}
+    env |= {"TOKENS": str(tokens), "DATA": str(volume / "data"), **more}
     words = ["bash", str(FILES / "set-aside.sh")]
     return subprocess.run(words, env=env, capture_output=True, text=True, check=False)
 
@@ -40,6 +40,27 @@ def test_a_new_token_moves_the_data_and_deletes_nothing(volume: Path) -> None:
     assert (volume / "data.set-aside-42/wal").read_text() == "every write"
     assert not (volume / "data").exists()
     assert (volume / "last-reset-token").read_text() == "42\n"
+
+
+def test_data_in_the_root_of_a_volume_are_moved_within_it(volume: Path) -> None:
+    """Where the data directory is the volume itself, what lies in it is set aside inside: nothing
+    is deleted, nothing is moved twice, and a run that was killed half-way is finished (S12)."""
+    (volume / "data/snapshots").mkdir()
+    (volume / "data/.hidden").write_text("too")
+    (volume / "data/lost+found").mkdir()
+    kept = volume / "data/.set-aside/data.set-aside-42"
+    kept.mkdir(parents=True)
+    (kept / "settings").write_text("moved by the run that was killed")
+    assert set_aside(volume, "42", VOLUME_ROOT="yes").returncode == 0
+    assert {p.name for p in kept.iterdir()} == {"wal", "snapshots", ".hidden", "settings"}
+    assert {p.name for p in (volume / "data").iterdir()} == {".set-aside", "lost+found"}
+    (volume / "data/wal").write_text("written since")
+    assert set_aside(volume, "42", VOLUME_ROOT="yes").returncode == 0
+    assert (volume / "data/wal").read_text() == "written since"
+    assert set_aside(volume, "43", VOLUME_ROOT="yes").returncode == 0
+    later = volume / "data/.set-aside/data.set-aside-43"
+    assert (later / "wal").read_text() == "written since"
+    assert (kept / "wal").read_text() == "every write"
 
 
 @pytest.mark.parametrize("token", [None, "", "0", "41", "42"])

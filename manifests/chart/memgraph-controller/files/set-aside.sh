@@ -7,8 +7,16 @@
 #   TOKENS   directory with one file per instance (the ConfigMap of tokens, mounted; may be empty)
 #   DATA     the data directory
 #   POD_NAME this instance
+#   VOLUME_ROOT  "yes" where DATA is the volume itself, which cannot be moved: what lies in it is
+#            moved into DATA/.set-aside then, one entry after the other, and on the next run the rest
 set -eu
-note="$(dirname "$DATA")/last-reset-token"
+if [ "${VOLUME_ROOT:-}" = yes ]; then
+  beside="$DATA/.set-aside"
+  mkdir -p "$beside"
+else
+  beside="$(dirname "$DATA")"
+fi
+note="$beside/last-reset-token"
 token=$(cat "$TOKENS/$POD_NAME" 2>/dev/null || true)
 last=$(cat "$note" 2>/dev/null || true)
 token=${token:-0} last=${last:-0}
@@ -19,8 +27,18 @@ if [ "$token" -le "$last" ]; then
   echo "token $token: nothing to do"
   exit 0
 fi
-kept="$DATA.set-aside-$token"
-if [ -e "$DATA" ]; then
+kept="$beside/$(basename "$DATA").set-aside-$token"
+if [ "${VOLUME_ROOT:-}" = yes ]; then
+  mkdir -p "$kept"
+  for entry in "$DATA"/* "$DATA"/.[!.]*; do
+    case "$entry" in
+      "$beside" | "$DATA/lost+found") continue ;;
+    esac
+    [ ! -e "$entry" ] || mv "$entry" "$kept/"
+  done
+  sync
+  echo "token $token: data set aside in ${kept#"$DATA/"}"
+elif [ -e "$DATA" ]; then
   [ ! -e "$kept" ] || { echo "$kept is there already" >&2; exit 1; }
   mv "$DATA" "$kept"
   sync

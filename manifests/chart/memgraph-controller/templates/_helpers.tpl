@@ -13,6 +13,15 @@
 app.kubernetes.io/name: memgraph
 app.kubernetes.io/instance: {{ include "mc.name" . }}
 {{- end -}}
+{{/* Labels of the instances' pods: ours, or those of the StatefulSet that is attached to. */}}
+{{- define "mc.database" -}}
+{{- if .Values.memgraph.enabled -}}
+{{ include "mc.selector" . }}
+app.kubernetes.io/component: database
+{{- else -}}
+{{ toYaml .Values.memgraph.existing.podLabels }}
+{{- end -}}
+{{- end -}}
 {{- define "mc.labels" -}}
 {{ include "mc.selector" . }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
