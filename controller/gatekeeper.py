@@ -1,10 +1,9 @@
 """Between the fold and the gateways of one pod: what may be relayed, and what is acknowledged.
 
-Promise (S6, S7): the pod's gateway Lease exists before the ledger's head is read, and the head is
-read before anything opens. A cut comes before its acknowledgement. RW opens to an incarnation only
-after: connect, then a quorum read of the head, then role, storage UUID and a row for every other
-member of the sync set. Without the head, or without its Lease, RW closes by itself after
-GATEWAY_SELF_FENCE. What a newcomer gets wrong: the ledger alone opens nothing.
+Promise (S6, S7): a cut comes before its acknowledgement. RW opens to an incarnation only after:
+connect, then a quorum read of the head, then role, storage UUID and a row for every other member of
+the sync set; and nothing opens without the pod's `standing`. What a newcomer gets wrong: the ledger
+alone opens nothing.
 """
 
 import math
@@ -12,7 +11,6 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 import trio
-import trio.lowlevel
 from attrs import frozen
 
 from controller.chronicle import utc_now
@@ -20,6 +18,7 @@ from controller.errors import ControllerError
 from controller.gateways import Gateways, Kind, Wish
 from controller.ports import GatewayLeases, MemgraphInstance
 from controller.readers import lag_of, may_read, share_of
+from controller.standing import Standing
 from controller.verify import has_rows_for_sync_set, why_not_main
 from gateway import Route, Upstream
 from statemachine.cluster import Cluster
@@ -30,10 +29,9 @@ from statemachine.view import View
 
 log = structlog.get_logger(__name__)
 
-CONFIRM_S = 1.0  # the head is read and the Lease renewed this often
 DOUBTS_MAX = 64  # doubted incarnations remembered; older ones are gone by then
 DRAIN_S = 0.2  # clients of a planned change may end what they have begun
-RETRY_S = 0.1  # after a verification or a Lease write failed
+RETRY_S = 0.1  # after a verification failed
 
 
 @frozen
@@ -71,33 +69,26 @@ class Gatekeeper:
         read_max_lag: int | None = None,
     ) -> None:
         self._read_max_lag = read_max_lag
-        self._pod, self._bolt_port, self._self_fence_s = pod, bolt_port, self_fence_s
-        self._leases, self._reach, self._read_head = leases, reach, read_head
+        self._pod, self._bolt_port = pod, bolt_port
+        self._reach, self._read_head = reach, read_head
         self._gateways, self._suspect = gateways, suspect
         self._cluster = Cluster()
         self._view: View | None = None
-        self._may_open = False  # Lease created, then head read
+        self.standing = Standing(
+            self_fence_s=self_fence_s,
+            leases=leases,
+            read_head=read_head,
+            gateways=gateways,
+            facts=self._facts,
+        )
         self._target: Target | None = None
         self._verified: Verified | None = None
         self._applied: dict[Kind, Route] = {}
         self._doubts: dict[tuple[str, int], float] = {}  # upstream -> when a session doubted it
         self._marked = self._acked = Seq(0)
         self._drain: tuple[Term, float] | None = None  # of the last planned change, and until when
-        self._wake_verify, self._wake_lease = trio.Event(), trio.Event()
-        self._published: GatewayFacts | None = None
-        self._head_at_s = self._lease_at_s = -math.inf  # when the last good request was sent
-        self.trouble = ""
+        self._wake_verify = trio.Event()
         self.opened_term, self.opened_at = 0, ""  # of RW, last; wall time, for people
-
-    @property
-    def head_read_at_s(self) -> float:
-        """When the last quorum read of the ledger's head that was answered was sent."""
-        return self._head_at_s
-
-    @property
-    def is_fenced(self) -> bool:
-        """Whether RW has closed by itself (S6), or was never open yet."""
-        return trio.current_time() > min(self._head_at_s, self._lease_at_s) + self._self_fence_s
 
     # -- what the loop tells
 
@@ -111,16 +102,23 @@ class Gatekeeper:
         if cluster.seq > self._marked:
             self._marked = cluster.seq
             self._gateways.mark(int(cluster.seq), self._acknowledge)
-        self._publish()
+        self.standing.publish()
 
     def _acknowledge(self, seq: int) -> None:
         """After the cut, never before: the gateways say when every session has ended."""
         self._acked = Seq(seq)
-        self._publish()
+        self.standing.publish()
 
-    def _publish(self) -> None:
-        if self._facts() != self._published:
-            self._wake_lease.set()
+    def _facts(self) -> GatewayFacts:
+        rw = self._applied.get(Kind.RW)
+        return GatewayFacts(
+            pod=self._pod,
+            stamp="",
+            acked_seq=self._acked,
+            rw_open=bool(rw and rw.upstreams),
+            term=Term(rw.term if rw else 0),
+            vantage=self._view.vantage() if self._view else {},
+        )
 
     def _follow_rw(self, routes: Routes, view: View) -> None:
         host = self._host(routes.main, view) if routes.main else ""
@@ -132,7 +130,7 @@ class Gatekeeper:
             log.warning("upstream_unverified", instance=self._verified.upstream.instance)
             self._verified = None
             self._wake_verify.set()
-        upstreams = (self._verified.upstream,) if self._verified and self._may_open else ()
+        upstreams = (self._verified.upstream,) if self._verified and self.standing.may_open else ()
         reason = "" if upstreams else routes.reason or "the main is being verified"
         until_s = self._drain_until_s(routes.term)
         self._apply(Kind.RW, Route(int(routes.term), upstreams, reason, drain_until_s=until_s))
@@ -188,7 +186,7 @@ class Gatekeeper:
         applied = self._applied.get(Kind.RO)
         was_read = applied is not None and any(u.instance == instance for u in applied.upstreams)
         near = may_read(self._cluster, view, instance, self._read_max_lag, was_read)
-        return self._may_open and failure is None and fits and near
+        return self.standing.may_open and failure is None and fits and near
 
     def _apply(self, kind: Kind, wanted: Route) -> None:
         if self._applied.get(kind) == wanted:
@@ -206,69 +204,11 @@ class Gatekeeper:
 
     async def run(self) -> None:
         """Keeps the Lease, the head and the verification up until cancelled."""
-        await self._create_lease()
+        await self.standing.obtain()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_confirmed)
-            nursery.start_soon(self._keep_lease)
+            nursery.start_soon(self.standing.keep)
             nursery.start_soon(self._keep_verified)
             nursery.start_soon(self._keep_confirming_sessions)
-
-    async def _create_lease(self) -> None:
-        while not await self._put_lease():  # noqa: ASYNC110 - nobody tells when it is back
-            await trio.sleep(RETRY_S)
-
-    async def _keep_confirmed(self) -> None:
-        """Read the head again and again; RW serves only for so long after the last time."""
-        while True:
-            sent_at_s = await self._read_head()
-            if sent_at_s is not None:
-                self._may_open = True
-                self._head_at_s = sent_at_s
-                self._prolong()
-                self._wake_lease.set()
-            await trio.sleep(CONFIRM_S if sent_at_s is not None else RETRY_S)
-
-    def _prolong(self) -> None:
-        """RW serves only while both are fresh: the head that we know, and the Lease by which the
-        leader counts how long it has to wait for us."""
-        self._gateways.serve_until(min(self._head_at_s, self._lease_at_s) + self._self_fence_s)
-
-    async def _keep_lease(self) -> None:
-        while True:
-            self._wake_lease = trio.Event()
-            pause_s = math.inf if await self._put_lease() else RETRY_S
-            with trio.move_on_after(pause_s):
-                await self._wake_lease.wait()
-                continue
-            await trio.lowlevel.checkpoint()
-
-    async def _put_lease(self) -> bool:
-        facts, sent_at_s = self._facts(), trio.current_time()
-        try:
-            await self._leases.put(facts)
-        except ControllerError as error:
-            self._tell(str(error))
-            return False
-        self._published, self._lease_at_s = facts, sent_at_s
-        self._prolong()
-        self._tell("")
-        return True
-
-    def _tell(self, trouble: str) -> None:
-        if trouble != self.trouble:
-            self.trouble = trouble
-            (log.error if trouble else log.info)("gateway_lease", trouble=trouble or "none")
-
-    def _facts(self) -> GatewayFacts:
-        rw = self._applied.get(Kind.RW)
-        return GatewayFacts(
-            pod=self._pod,
-            stamp="",
-            acked_seq=self._acked,
-            rw_open=bool(rw and rw.upstreams),
-            term=Term(rw.term if rw else 0),
-            vantage=self._view.vantage() if self._view else {},
-        )
 
     async def _keep_verified(self) -> None:
         while True:

@@ -221,7 +221,7 @@ MUTANTS: tuple[Mutant, ...] = (
     pod(
         "gateway opens from a cached ledger",
         "S6",
-        "gatekeeper.py",
+        "standing.py",
         "        self._may_open = False  # Lease created, then head read\n",
         "        self._may_open = True\n",
     ),
@@ -237,14 +237,14 @@ MUTANTS: tuple[Mutant, ...] = (
     pod(
         "no self-fence without a head",
         "S6",
-        "gatekeeper.py",
+        "standing.py",
         "        self._gateways.serve_until(min(self._head_at_s, self._lease_at_s) + ",
         "        self._gateways.serve_until(self._lease_at_s + 3600 + ",
     ),
     pod(
         "no self-fence without a Lease",
         "S6",
-        "gatekeeper.py",
+        "standing.py",
         "        self._gateways.serve_until(min(self._head_at_s, self._lease_at_s) + ",
         "        self._gateways.serve_until(self._head_at_s + ",
     ),
