@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from controller.cli.exits import FAILED, HELP, NOT_FOUND, USAGE, Problem
+from controller.cli.sandbox_node import node
 from controller.sandbox.block import BadName, NoBlockFree
 from controller.sandbox.control import (
     FAULTS,
@@ -214,3 +215,6 @@ def _ask(name: str, ask: dict[str, Any]) -> dict[str, Any]:
     if not answer.get("ok"):
         raise Problem(str(answer.get("error")), FAILED)
     return answer
+
+
+sandbox.add_command(node)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BufferedWriter
 from pathlib import Path
 
 import attrs
 import trio
 
-from ..apiserver import Object, name_of, namespace_of, uid_of
+from ..apiserver import Object
 
 _VARIABLE = re.compile(r"\$\$|\$\((?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\)")
 SIGNALLED = 128  # a shell and a container runtime report the end by signal n as 128 + n
@@ -66,43 +66,13 @@ class Container:
     last: Terminated | None = None
     restart_count: int = 0
     ready: bool = False
+    started: bool = False  # past its startup probe
     process: trio.Process | None = None
 
     @property
     def name(self) -> str:
         """Return the container's name within its pod."""
         return str(self.spec["name"])
-
-
-def environment(pod: Object, spec: Object, address: str, data: Path) -> dict[str, str]:
-    """Return what the pod's specification and the stand-in add to the environment.
-
-    Raises:
-        BadSpec: A value comes from where this stand-in cannot look.
-    """
-    env = {
-        "SANDBOX_DATA_DIR": str(data),
-        "SANDBOX_POD_IP": address,
-        "SANDBOX_POD_NAME": name_of(pod),
-        "SANDBOX_POD_UID": uid_of(pod),
-    }
-    fields = {
-        "metadata.name": name_of(pod),
-        "metadata.namespace": namespace_of(pod),
-        "metadata.uid": uid_of(pod),
-        "status.podIP": address,
-        "spec.nodeName": str(pod["spec"].get("nodeName", "")),
-    }
-    for entry in spec.get("env") or []:
-        source = entry.get("valueFrom")
-        if source is None:
-            env[entry["name"]] = expanded(str(entry.get("value", "")), env)
-            continue
-        path = source.get("fieldRef", {}).get("fieldPath")
-        if path not in fields:
-            raise BadSpec(f"env {entry['name']}: cannot read {source}")
-        env[entry["name"]] = fields[path]
-    return env
 
 
 def expanded(text: str, env: Mapping[str, str]) -> str:
@@ -115,16 +85,20 @@ def expanded(text: str, env: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value, text)
 
 
-def command_of(spec: Object, env: Mapping[str, str]) -> list[str]:
+def command_of(
+    spec: Object, env: Mapping[str, str], entrypoint: Callable[[str], list[str]] | None = None
+) -> list[str]:
     """Return the argument vector.
 
     Raises:
-        BadSpec: There is no command; there is no image to take one from.
+        BadSpec: There is no command, and no image to take one from.
     """
-    words = [*(spec.get("command") or []), *(spec.get("args") or [])]
-    if not spec.get("command"):
-        raise BadSpec("no command, and no image to take one from")
-    return [expanded(str(word), env) for word in words]
+    command = list(spec.get("command") or [])
+    if not command:
+        if entrypoint is None:
+            raise BadSpec("no command, and no image to take one from")
+        command = entrypoint(str(spec.get("image", "")))
+    return [expanded(str(word), env) for word in (*command, *(spec.get("args") or []))]
 
 
 def prestop_of(spec: Object) -> list[str]:

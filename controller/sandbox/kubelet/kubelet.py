@@ -76,11 +76,12 @@ class Kubelet:
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Follow the pods until cancelled; started once every present pod has its worker."""
-        try:
-            await self._api.create(NODES, "", node_object(self._settings.node_name))
-        except ApiError as error:
-            if not is_passing(error):
-                raise
+        for name in self._settings.node_names:
+            try:
+                await self._api.create(NODES, "", node_object(name))
+            except ApiError as error:
+                if not is_passing(error):
+                    raise
         await self._mirror.run(task_status)
 
     def _reconcile(self) -> None:
@@ -97,7 +98,7 @@ class Kubelet:
                 worker.end_within(pod["metadata"].get("deletionGracePeriodSeconds", 0))
 
     def _is_ours(self, pod: Object) -> bool:
-        return pod["spec"].get("nodeName", "") in ("", self._settings.node_name)
+        return pod["spec"].get("nodeName", "") in ("", *self._settings.node_names)
 
     def _begin(self, pod: Object) -> PodWorker:
         key = (namespace_of(pod), name_of(pod))
@@ -153,6 +154,16 @@ async def run_kubelet(
         setup_delay_s=setup_delay_s,
         probe_period_s=probe_period_s,
     )
+    await follow_pods(api, settings, task_status=task_status)
+
+
+async def follow_pods(
+    api: ClusterApi,
+    settings: Settings,
+    *,
+    task_status: trio.TaskStatus[Kubelet] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run all pods with these settings until cancelled; see `run_kubelet`."""
     async with trio.open_nursery() as nursery:
         kubelet = Kubelet(api, settings, nursery)
         await nursery.start(kubelet.run)

@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import attrs
 import trio
 
 from ..apiserver import PODS, ApiError, Object, name_of, namespace_of, rfc3339, uid_of
-from . import containers, probes, status
-from .containers import BadSpec, Container, Running, Terminated, Waiting
+from . import containers, status
+from .care import Care, CarePolicy
+from .containers import BadSpec, Container, Terminated, Waiting
 from .ports import ClusterApi, is_passing
+from .runtime import NotYet, PlainRuntime, Runtime
 
 END_PATIENCE_S = 2.0  # SIGTERM to SIGKILL when the kubelet itself is cancelled
 RETRY_S = 0.2  # after an API that refuses
-FAILURE_THRESHOLD = 3  # Kubernetes' own default
-START_ERROR = 128  # the exit code of what could not be started
 
 
 @attrs.frozen
@@ -31,13 +32,17 @@ class Settings:
     """What all pods of a kubelet share.
 
     Args:
-        root: Directory for `volumes/` (data by namespace and pod name) and `logs/`.
+        root: Directory for `logs/` and, without a runtime of its own, `volumes/`.
         address_of: Gives the address of a pod by its name; stable over incarnations.
         env: What every container's environment begins with.
         restart_delay_s: Pause before an ended container is started again.
         setup_delay_s: Pause before a new pod has an address and starts its first container: a
             real node makes its network and mounts its volumes in that time.
-        probe_period_s: Time between readiness probes, whatever the pod says: people wait here.
+        probe_period_s: Time between probes, whatever the pod says: people wait here. None: as the
+            pod says.
+        node_names: The nodes that this process is.
+        runtime: What surrounds containers; None: nothing.
+        choose_node: Gives the node for a pod, "" while none takes it; None: the first.
     """
 
     root: Path
@@ -45,13 +50,24 @@ class Settings:
     env: Mapping[str, str]
     restart_delay_s: float = 1.0
     setup_delay_s: float = 1.0
-    probe_period_s: float = 0.5
-    node_name: str = "sandbox-node"
+    probe_period_s: float | None = 0.5
+    node_names: tuple[str, ...] = ("sandbox-node",)
     wall_clock: Callable[[], float] = time.time
+    runtime: Runtime | None = None
+    choose_node: Callable[[Object], str] | None = None
 
-    def data_of(self, pod: Object) -> Path:
-        """Return the directory that outlives the pod."""
-        return self.root / "volumes" / namespace_of(pod) / name_of(pod)
+    @property
+    def care_policy(self) -> CarePolicy:
+        """What containers need to know of all this."""
+        return CarePolicy(self.env, self.restart_delay_s, self.probe_period_s, self.wall_clock)
+
+    async def wait_node(self, pod: Object) -> str:
+        """The node for a pod; blocks while none takes it."""
+        if self.choose_node is None:
+            return self.node_names[0]
+        while not (node := self.choose_node(pod)):  # noqa: ASYNC110 - looks at the world
+            await trio.sleep(RETRY_S)
+        return node
 
     def log_of(self, pod: Object, container: str) -> Path:
         """Return the file with the container's output."""
@@ -71,6 +87,9 @@ class PodWorker:
         self._init_boxes = [Container(spec) for spec in pod["spec"].get("initContainers") or []]
         self._api = api
         self._settings = settings
+        self._runtime = settings.runtime or PlainRuntime(settings.root)
+        self._cares = [self._care_of(box) for box in self.boxes]
+        self._init_cares = [self._care_of(box) for box in self._init_boxes]
         self._former = former
         self._started_at = self._now()
         self._initialized = not self._init_boxes
@@ -82,6 +101,12 @@ class PodWorker:
         self._life = trio.CancelScope()
         self._lived = trio.Event()
         self._patience, self._hooks = trio.CancelScope(), trio.CancelScope()
+
+    def _care_of(self, box: Container) -> Care:
+        policy, log_of = self._settings.care_policy, partial(self._settings.log_of, self.pod)
+        return Care(
+            self.pod, box, self.address, policy, self._runtime, self._api, self._touch, log_of
+        )
 
     # --- told from outside ---------------------------------------------------------------
 
@@ -116,15 +141,23 @@ class PodWorker:
                 await self._lived.wait()
                 if self._former is not None:  # ended before it could begin
                     await self._former.ended.wait()
-                await containers.end(self._processes(), self._patience)
+                await self._end_processes(self._patience)
+                await self._runtime.tear_down(self.pod)
                 nursery.cancel_scope.cancel()
             if not self._gone:
                 await self._confirm_deletion()
         finally:
             with trio.CancelScope(shield=True):
                 deadline_s = trio.current_time() + END_PATIENCE_S
-                await containers.end(self._processes(), trio.CancelScope(deadline=deadline_s))
+                await self._end_processes(trio.CancelScope(deadline=deadline_s))
+                await self._runtime.tear_down(self.pod)
             self.ended.set()
+
+    async def _end_processes(self, patience: trio.CancelScope) -> None:
+        processes = self._processes()
+        await containers.end(processes, patience)
+        for process in processes:
+            self._runtime.swept(process)
 
     def _processes(self) -> list[trio.Process]:
         boxes = [*self._init_boxes, *self.boxes]
@@ -136,11 +169,11 @@ class PodWorker:
                 await self._former.ended.wait()
                 self._former = None
             await self._bind()
-            await trio.sleep(self._settings.setup_delay_s)
-            self._touch()
             try:
-                for box in [*self._init_boxes, *self.boxes]:
-                    self._check(box)
+                await self._set_up()
+                self._touch()
+                for care in [*self._init_cares, *self._cares]:
+                    care.check()
                 await self._run_all()
             except BadSpec as error:
                 for box in self.boxes:
@@ -150,118 +183,50 @@ class PodWorker:
 
     async def _run_hooks(self) -> None:
         """The preStop hooks of the running containers; they go on running meanwhile."""
-        running = [box for box in self.boxes if box.process is not None]
-        hooks = [(box, command) for box in running if (command := containers.prestop_of(box.spec))]
         with self._hooks:
             async with trio.open_nursery() as nursery:
-                for box, command in hooks:
-                    nursery.start_soon(self._run_hook, box, command)
+                for care in self._cares:
+                    nursery.start_soon(care.run_hook)
 
-    async def _run_hook(self, box: Container, command: list[str]) -> None:
-        env = self._env(box)
-        words = [containers.expanded(word, env) for word in command]
-        log = self._settings.log_of(self.pod, f"{box.name}.prestop")
-        try:
-            process = await containers.start(words, env, self._settings.data_of(self.pod), log)
-        except OSError:
-            return  # as a real one: an event for people, and the pod stops
-        await containers.wait_or_kill(process)
+    async def _set_up(self) -> None:
+        """Network and volumes are there; what is missing is waited for, with the reason."""
+        await trio.sleep(self._settings.setup_delay_s)
+        while True:
+            try:
+                await self._runtime.set_up(self.pod, self.address)
+                return
+            except NotYet as error:
+                for box in self.boxes:
+                    box.state = Waiting("ContainerCreating", str(error))
+                self._touch()
+                await trio.sleep(RETRY_S)
 
     async def _bind(self) -> None:
         if self.pod["spec"].get("nodeName"):
             return
-        node = self._settings.node_name
+        node = await self._settings.wait_node(self.pod)
         try:
             await self._api.bind(namespace_of(self.pod), name_of(self.pod), node)
         except ApiError as error:
             if not is_passing(error):
                 raise
 
-    def _check(self, box: Container) -> None:
-        """Return if the container can be run here. Raises BadSpec."""
-        probes.check_probe(box.spec)
-        containers.command_of(box.spec, self._env(box))
-
-    def _env(self, box: Container) -> dict[str, str]:
-        data = self._settings.data_of(self.pod)
-        own = containers.environment(self.pod, box.spec, self.address, data)
-        return {**self._settings.env, **own}
-
     async def _run_all(self) -> None:
         policy = self.pod["spec"].get("restartPolicy", "Always")
-        for box in self._init_boxes:
-            retry = "OnFailure" if policy == "Always" else policy
-            await self._keep_running(box, retry)
-            if self._failed(box):
+        for care in self._init_cares:
+            await care.keep_running("OnFailure" if policy == "Always" else policy)
+            if self._failed(care.box):
                 self._is_over = True
                 return
         self._initialized = True
         self._touch()
         async with trio.open_nursery() as nursery:
-            for box in self.boxes:
-                nursery.start_soon(self._keep_running, box, policy)
+            for care in self._cares:
+                nursery.start_soon(care.keep_running, policy)
         self._is_over = True
 
     def _failed(self, box: Container) -> bool:
         return isinstance(box.state, Terminated) and box.state.exit_code != 0
-
-    async def _keep_running(self, box: Container, policy: str) -> None:
-        """Run the container again and again, as its policy wants."""
-        while True:
-            box.state = ended = await self._run_once(box)
-            box.ready = False
-            self._touch()
-            if policy == "Never" or (policy == "OnFailure" and ended.exit_code == 0):
-                return
-            pause_s = self._settings.restart_delay_s
-            box.last = ended
-            box.state = Waiting("CrashLoopBackOff", f"started again after {pause_s} s")
-            self._touch()
-            await trio.sleep(pause_s)
-            box.restart_count += 1
-
-    async def _run_once(self, box: Container) -> Terminated:
-        """Start the container and return how it ended."""
-        started_at, env = self._now(), self._env(box)
-        try:
-            box.process = await containers.start(
-                containers.command_of(box.spec, env),
-                env,
-                self._settings.data_of(self.pod),
-                self._settings.log_of(self.pod, box.name),
-            )
-        except OSError as error:
-            return Terminated(START_ERROR, started_at, self._now(), f"StartError: {error}")
-        box.state = Running(started_at, box.process.pid)
-        self._touch()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._probe, box)
-            code = await box.process.wait()
-            nursery.cancel_scope.cancel()
-        box.process = None
-        return Terminated(containers.exit_code_of(code), started_at, self._now())
-
-    async def _probe(self, box: Container) -> None:
-        """Keep `ready` true to the container's readiness probe."""
-        probe, failures = box.spec.get("readinessProbe"), 0
-        if probe is None:
-            self._set_ready(box, True)
-            return
-        threshold = int(probe.get("failureThreshold", FAILURE_THRESHOLD))
-        while True:
-            if await probes.succeeds(box.spec, self.address):
-                failures = 0
-                self._set_ready(box, True)
-            else:
-                failures += 1
-                if failures >= threshold:
-                    self._set_ready(box, False)
-            await trio.sleep(self._settings.probe_period_s)
-
-    def _set_ready(self, box: Container, ready: bool) -> None:
-        if box.ready is not ready:
-            box.ready = ready
-            self._touch()
 
     # --- telling -------------------------------------------------------------------------
 

@@ -35,6 +35,9 @@ class ClusterApi(Protocol):
     async def select(self, kind: Kind) -> tuple[list[Object], int]:
         """Return all objects of a kind, in every namespace, and their revision."""
 
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        """Return one object."""
+
     def watch(self, kind: Kind, *, since: int) -> Reader:
         """Return the changes after a revision."""
 
@@ -62,6 +65,10 @@ class InProcess:
     async def select(self, kind: Kind) -> tuple[list[Object], int]:
         """See `ClusterApi`."""
         return self._store.select(kind)
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        """See `ClusterApi`."""
+        return self._store.get(kind, namespace, name)
 
     def watch(self, kind: Kind, *, since: int) -> Cursor:
         """See `ClusterApi`."""

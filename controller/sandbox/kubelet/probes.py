@@ -1,18 +1,26 @@
-"""Readiness probes by TCP connect and HTTP GET.
+"""Probes by TCP connect, HTTP GET and command.
 
 Promise: a probe returns a plain yes or no within its timeout, whatever the other side does, and
-leaves no connection behind.
+leaves no connection and no process behind.
 """
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
 
 import trio
 
 from ..apiserver import Object
 from .containers import BadSpec
 
-TIMEOUT_S = 1.0  # Kubernetes' own default
+KINDS = ("startupProbe", "livenessProbe", "readinessProbe")
+TIMEOUT_S = 1.0  # Kubernetes' own defaults, here and below
+PERIOD_S = 10.0
+FAILURE_THRESHOLD = 3
+SUCCESS_THRESHOLD = 1
 STATUS_LINE_BYTES_MAX = 4096
+
+Execute = Callable[[list[str]], Awaitable[int]]  # runs in the container; returns the exit code
 
 
 def port_of(container: Object, port: object) -> int:
@@ -29,38 +37,45 @@ def port_of(container: Object, port: object) -> int:
     raise BadSpec(f"no port is called {port!r}")
 
 
-def check_probe(container: Object) -> None:
-    """Return if the container's readiness probe can be run here.
+def check_probes(container: Object) -> None:
+    """Return if the container's probes can be run here.
 
     Raises:
-        BadSpec: It cannot.
+        BadSpec: One cannot.
     """
-    probe = container.get("readinessProbe")
-    if probe is None:
-        return
-    target = probe.get("tcpSocket") or probe.get("httpGet")
-    if target is None:
-        raise BadSpec(f"readinessProbe: only tcpSocket and httpGet, not {sorted(probe)}")
-    port_of(container, target["port"])
+    for kind in KINDS:
+        probe = container.get(kind)
+        if probe is None or "exec" in probe:
+            continue
+        target = probe.get("tcpSocket") or probe.get("httpGet")
+        if target is None:
+            raise BadSpec(f"{kind}: only exec, tcpSocket and httpGet, not {sorted(probe)}")
+        port_of(container, target["port"])
 
 
-async def succeeds(container: Object, address: str) -> bool:
-    """Say whether the container's readiness probe succeeds now."""
-    probe = container["readinessProbe"]
+async def succeeds(kind: str, container: Object, address: str, execute: Execute) -> bool:
+    """Say whether this probe of the container succeeds now."""
+    probe = container[kind]
+    with trio.move_on_after(float(probe.get("timeoutSeconds", TIMEOUT_S))):
+        if "exec" in probe:
+            return await execute(list(probe["exec"]["command"])) == 0
+        return await _connects(container, probe, address)
+    return False
+
+
+async def _connects(container: Object, probe: Object, address: str) -> bool:
     target = probe.get("tcpSocket") or probe["httpGet"]
     host = target.get("host") or address
-    with trio.move_on_after(float(probe.get("timeoutSeconds", TIMEOUT_S))):
-        try:
-            stream = await trio.open_tcp_stream(host, port_of(container, target["port"]))
-        except OSError:
-            return False
-        try:
-            if "tcpSocket" in probe:
-                return True
-            return await _answers(stream, host, str(target.get("path", "/")))
-        finally:
-            await trio.aclose_forcefully(stream)
-    return False
+    try:
+        stream = await trio.open_tcp_stream(host, port_of(container, target["port"]))
+    except OSError:
+        return False
+    try:
+        if "tcpSocket" in probe:
+            return True
+        return await _answers(stream, host, str(target.get("path", "/")))
+    finally:
+        await trio.aclose_forcefully(stream)
 
 
 async def _answers(stream: trio.SocketStream, host: str, path: str) -> bool:

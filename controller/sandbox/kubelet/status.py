@@ -11,6 +11,8 @@ import attrs
 from ..apiserver import Object
 from .containers import Container, Running, Terminated, Waiting
 
+RUNTIME = "process"
+
 
 @attrs.frozen
 class Seen:
@@ -44,6 +46,7 @@ def compose(seen: Seen) -> Object:
     status: Object = {
         "phase": phase(seen),
         "hostIP": "127.0.0.1",
+        "hostIPs": [{"ip": "127.0.0.1"}],
         "podIP": seen.address,
         "podIPs": [{"ip": seen.address}],
         "startTime": seen.started_at,
@@ -71,12 +74,15 @@ def phase(seen: Seen) -> str:
 def container_status(container: Container) -> Object:
     """Return the entry of `containerStatuses`."""
     running = isinstance(container.state, Running)
+    pid = container.state.pid if isinstance(container.state, Running) else 0
     return {
         "name": container.name,
         "image": str(container.spec.get("image", "none")),
         "imageID": "none",
+        # As runtimes name their containers; the process is what there is of one here.
+        **({"containerID": f"{RUNTIME}://{pid}"} if pid else {}),
         "ready": container.ready,
-        "started": running,
+        "started": running and container.started,
         "restartCount": container.restart_count,
         "state": _state(container.state),
         "lastState": _state(container.last) if container.last else {},

@@ -16,7 +16,6 @@ from controller.sandbox.kubelet.containers import (
     Terminated,
     Waiting,
     command_of,
-    environment,
     exit_code_of,
     expanded,
 )
@@ -24,6 +23,7 @@ from controller.sandbox.kubelet.mirror import Mirror
 from controller.sandbox.kubelet.pod import PodWorker, Settings
 from controller.sandbox.kubelet.ports import InProcess
 from controller.sandbox.kubelet.probes import port_of
+from controller.sandbox.kubelet.sources import environment
 from controller.sandbox.kubelet.status import Seen, compose
 
 NOW = "2026-11-21T00:00:00Z"

@@ -258,7 +258,7 @@ async def test_missing_program_is_a_crash_loop(node: Node) -> None:
     "box",
     [
         {"name": "c", "image": "some/image"},
-        container(SLEEP, readinessProbe={"exec": {"command": ["true"]}}),
+        container(SLEEP, readinessProbe={"grpc": {"port": 1}}),
         container(SLEEP, readinessProbe={"tcpSocket": {"port": "nameless"}}),
         container(SLEEP, env=[{"name": "A", "valueFrom": {"secretKeyRef": {}}}]),
     ],
