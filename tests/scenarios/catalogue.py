@@ -128,6 +128,10 @@ ALSO: dict[int, tuple[str, ...]] = {
     51: ("memgraph/test_memgraph_registrations.py::test_marker_that_the_main_aborts_is_refused",),
     62: ("controller/test_pod_flow.py::test_refused_instance_is_reset_and_joins_again",),
     63: ("controller/test_pod_flow.py::test_data_that_may_be_acknowledged_wait_for_a_person",),
+    64: (
+        "sandbox/scenarios/test_planned_incidents.py::"
+        "test_a_rolling_restart_hands_over_and_refuses_nobody",
+    ),
     65: ("manifests/test_chart.py::test_the_grace_period_fits_the_hook",),
     66: ("memgraph/test_memgraph_parse.py::test_older_or_unreadable_version_is_refused",),
     69: ("statemachine/test_prestop.py::test_may_stop",),
@@ -141,6 +145,10 @@ ALSO: dict[int, tuple[str, ...]] = {
     90: ("gateway/test_desk_waiting.py::test_ro_takes_the_next_within_one_attempt",),
     91: ("memgraph/test_memgraph_instances.py::test_changed_address_closes_the_old_one",),
     93: ("gateway/test_pump_relay.py::test_half_close_first_by_either_side",),
+    96: (
+        "sandbox/scenarios/test_incidents.py::test_leaders_die_and_the_api_server_goes_away",
+        "web/test_web_server.py::test_shutdown_does_not_wait_for_clients",
+    ),
     98: ("kube/test_kube_informer.py::test_deletion_and_recreation_during_a_gap_are_found",),
     99: ("kube/test_kube_leadership.py::test_refusals_are_told_once",),
     102: (

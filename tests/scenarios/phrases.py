@@ -260,6 +260,26 @@ def _late(world: ScriptedWorld, kind: str, name: str) -> None:
     world.land(c.Promote(target, Term(0)) if kind == "Promote" else c.Demote(target, Term(0)))
 
 
+# -- clients
+
+
+@phrase("a client writes")
+def _writes(world: ScriptedWorld) -> None:
+    world.write()
+
+
+@phrase("a client writes, and the second phase of its commit is lost")
+def _writes_half(world: ScriptedWorld) -> None:
+    world.write(is_finalized=False)
+
+
+@phrase("it is looked for every write")
+def _looked_for(world: ScriptedWorld) -> None:
+    lost = ", ".join(map(str, sorted(world.missing()))) or "none"
+    main, verdict = world.ledger.cluster.main, world.ledger.cluster.verdict
+    world.tell(f"acknowledged and not on {main}: {lost}; the verdict says: {verdict}")
+
+
 # -- people
 
 

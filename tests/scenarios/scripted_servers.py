@@ -1,5 +1,7 @@
 """What stands in a scripted world: instances and gateways' Leases, as switches without a will."""
 
+from collections.abc import Iterable
+
 from attrs import define, field
 
 from statemachine import commands as c
@@ -27,6 +29,7 @@ class Server:
     is_deleting: bool = False
     refuses: frozenset[str] = frozenset()  # replicas whose data it does not accept
     is_stuck: bool = False  # it answers a promotion and stays what it is
+    writes: set[int] = field(factory=set)  # of clients, as far as a transcript has any
 
     @property
     def address(self) -> str:
@@ -52,7 +55,7 @@ class GatewayLease:
     is_deleted: bool = False
 
 
-def names(instances: frozenset[Instance]) -> str:
+def names(instances: Iterable[Instance]) -> str:
     """For people."""
     return ", ".join(sorted(instances)) or "nobody"
 

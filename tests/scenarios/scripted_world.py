@@ -46,6 +46,8 @@ class ScriptedWorld:
     lost: set[str] = field(factory=set)  # kinds of command that do not arrive
     unknown: set[str] = field(factory=set)  # whose answer is lost although they are carried out
     tokens: set[Instance] = field(factory=set)  # reset tokens that init containers would find
+    writes_tried: int = 0
+    acked: set[int] = field(factory=set)
     _told_route: str = ""
     _told_owed: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
@@ -183,6 +185,10 @@ class ScriptedWorld:
             self._told_route = told
             self._say(f"    route: {told}")
 
+    def tell(self, text: str) -> None:
+        """A line among what happened."""
+        self._say(text)
+
     def _say(self, text: str) -> None:
         self.said.append(f"{self.now_s - self.zero_s:6.2f}  {text}")
 
@@ -260,6 +266,7 @@ class ScriptedWorld:
         main.rows[command.name] = (command.address, command.mode)
         if replica.nodes == 0:
             replica.storage = main.storage
+        replica.writes |= main.writes
         return o.Outcome.DONE, "", None
 
     def _mark(self, command: c.Mark) -> tuple[o.Outcome, str, int | None]:
@@ -276,6 +283,36 @@ class ScriptedWorld:
         """A copy of a command that was given up on is carried out after all."""
         self._say(f"a late copy lands: {str_of(command)}")
         self._effect(command)
+
+    # -- a client
+
+    def write(self, is_finalized: bool = True) -> None:
+        """A client writes through a gateway that follows the route; `is_finalized`: the replicas
+        hear of the second phase of the commit, which the main does not wait for."""
+        number = self.writes_tried = self.writes_tried + 1
+        name = route(self.ledger.cluster, self.view).main
+        main = self.servers[name] if name else None
+        if main is None or main.trouble is not None or main.role is not Role.MAIN:
+            self._say(f"write {number} is not acknowledged: there is no main to be reached")
+            return
+        rows = list(self._rows(main))
+        if any(r.mode is Mode.STRICT_SYNC and r.status is not RowStatus.READY for r in rows):
+            self._say(f"write {number} is refused: a STRICT_SYNC replica has not confirmed")
+            return
+        holders = {main.name, *(self._owner(r) for r in rows if is_finalized)}
+        for holder in holders:
+            self.servers[holder].writes.add(number)
+        self.acked.add(number)
+        self._say(f"write {number} is acknowledged by {main.name}; it stands on {names(holders)}")
+
+    def _owner(self, row: o.Row) -> Instance:
+        host = row.address.split(":")[0]
+        return next(s.name for s in self.servers.values() if s.address == host)
+
+    def missing(self) -> set[int]:
+        """Acknowledged writes that the appointed main does not have."""
+        main = self.ledger.cluster.main
+        return self.acked - self.servers[main].writes if main else set()
 
     # -- instances
 
@@ -299,6 +336,7 @@ class ScriptedWorld:
         """The instance is empty and somebody else."""
         server = self.servers[name]
         server.storage, server.nodes = f"storage-new-{server.incarnation}", 0
+        server.writes = set()
         for other in self.servers.values():
             other.refuses -= {server.name}
 

@@ -6,9 +6,10 @@ Exit codes: 0 nothing was found, 1 something was found, 2 wrong words.
 import argparse
 import json
 import random
+import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,18 @@ from torture.chapter import Chapter, Tell, run_chapter
 from torture.faults import FAULTS, Fault
 from torture.report import figures, told
 
+TIMINGS_S = {  # the defaults; all of them grow together, so that their relations hold
+    "PROBE_INTERVAL": 0.25,
+    "PROBE_TIMEOUT": 1.0,
+    "MAIN_GRACE": 2.0,
+    "SYNC_GRACE": 3.0,
+    "LEASE_DURATION": 5.0,
+    "LEASE_RENEW_DEADLINE": 3.5,
+    "LEASE_RETRY": 0.5,
+    "GATEWAY_SELF_FENCE": 4.0,
+    "GATEWAY_BARRIER": 5.0,
+    "GATEWAY_CONNECTION_TIMEOUT": 2.0,
+}
 CHAPTER_ROUNDS = 12  # of one sandbox; then what stands everywhere is looked at, and a fresh one
 
 
@@ -50,6 +63,7 @@ def main(words: Sequence[str] | None = None) -> int:
     chapters = trio.run(_run, task, tell)
     took_s = time.monotonic() - began_s
     result = figures(chapters, task.seed, task.options.memgraph, took_s)
+    result |= {"settings": dict(task.options.env), "pace_s": task.pace_s}
     print("\n".join(told(result)))
     if given.json is not None:
         given.json.write_text(json.dumps(result, indent=2) + "\n")
@@ -74,7 +88,13 @@ def parser() -> argparse.ArgumentParser:
     add("--instances", type=int, default=3)
     add("--controllers", type=int, default=2)
     add("--chapter", type=int, default=CHAPTER_ROUNDS, help="rounds of one sandbox")
-    add("--pace", type=float, default=0.1, help="seconds between two operations of a client")
+    add("--pace", type=float, default=0.2, help="seconds between two operations of a client")
+    add(
+        "--patience",
+        type=float,
+        default=1.0,
+        help="times so much: every time-out of the controllers, for machines with much else to do",
+    )
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="of the controllers")
     return made
 
@@ -88,7 +108,7 @@ def _task(given: argparse.Namespace, began_s: float) -> Task:
     if given.memgraph:
         picked = [fault for fault in picked if not fault.needs_stand_in]
     memgraph = str(Path(given.memgraph).absolute()) if given.memgraph else ""
-    env = dict(word.split("=", 1) for word in given.set)
+    env = patient(given.patience) | dict(word.split("=", 1) for word in given.set)
     options = SandboxOptions(given.instances, given.controllers, env=env, memgraph=memgraph)
     return Task(
         options=options,
@@ -101,9 +121,31 @@ def _task(given: argparse.Namespace, began_s: float) -> Task:
     )
 
 
+def patient(factor: float) -> dict[str, str]:
+    """Settings of controllers whose time-outs are so many times the defaults."""
+    if factor == 1.0:
+        return {}
+    return {name: f"{round(value * factor * 1000)}ms" for name, value in TIMINGS_S.items()}
+
+
 async def _run(task: Task, tell: Tell) -> list[Chapter]:
-    """Chapters until rounds or time are used up. Ctrl-C ends it with what there is."""
+    """Chapters until rounds or time are used up. A signal ends it with the chapters that are
+    finished: the one under way was not looked at."""
     chapters: list[Chapter] = []
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_at_signal, signals, nursery.cancel_scope)
+            await _run_chapters(task, tell, chapters)
+            nursery.cancel_scope.cancel()
+    return chapters
+
+
+async def _end_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for _ in signals:
+        scope.cancel()
+
+
+async def _run_chapters(task: Task, tell: Tell, chapters: list[Chapter]) -> None:
     done = 0
     endless = faults_of(task.faults, random.Random(f"{task.seed}/plan"))
     while done < task.rounds and time.monotonic() < task.end_s:
@@ -114,7 +156,6 @@ async def _run(task: Task, tell: Tell) -> list[Chapter]:
         chapter = await run_chapter(task.options, seed, plan, done, task.pace_s, tell)
         chapters.append(chapter)
         done += max(len(chapter.rounds), 1)
-    return chapters
 
 
 def faults_of(faults: Sequence[Fault], dice: random.Random) -> Iterator[Fault]:

@@ -130,11 +130,16 @@ def losses(book: Book, main: Found, changes: Sequence[Change]) -> list[Loss]:
     for identity, ack in missing:  # newest first
         at_s = ack.end_s + book.offset_s
         later = [c for c in changes if c.promoted_s >= at_s]
-        ones = sum(c.verdict == ONE_EACH for c in later)
-        is_open = any(c.verdict not in (NONE, ONE_EACH, "") for c in later)
+        ones = sum(c.verdict.startswith(ONE_EACH) for c in later)
+        is_open = any(_is_open(c.verdict) for c in later)
         allowed[ack.client] += 1
         found.append(Loss(identity, ack, is_open or allowed[ack.client] <= ones))
     return found
+
+
+def _is_open(verdict: str) -> bool:
+    """Whether anything may be missing by this verdict."""
+    return verdict not in (NONE, "") and not verdict.startswith(ONE_EACH)
 
 
 def contradictions(

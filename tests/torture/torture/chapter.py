@@ -6,6 +6,7 @@ a loss, and one that does not become whole again in time is a failure of its own
 """
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -40,7 +41,7 @@ from torture.world import World
 
 START_S = 120.0
 WHOLE_S = 240.0  # on a busy machine; a cluster that is not whole by then is stuck
-CALM_S = 0.4
+CALM_S = 0.8
 EQUAL_S = 60.0  # an asynchronous replica gets so long for what was written last
 CLIENTS_END_S = 30.0
 READ_S = 30.0
@@ -177,7 +178,10 @@ async def _run_clients(
 ) -> None:
     """The client process until cancelled; then it ends by itself, with its last outcomes."""
     process = await trio.lowlevel.open_process(
-        client_words(sandbox, chapter.seed, pace_s), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        client_words(sandbox, chapter.seed, pace_s),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     stdin, stdout = process.stdin, process.stdout
     assert stdin is not None

@@ -16,11 +16,10 @@ from attrs import frozen
 from controller.sandbox import objects
 from controller.sandbox.links import LinkRefused
 from controller.sandbox.world import NoSuchTarget
-from torture.world import CANNOT, EVERY_CONTROLLER, World
+from torture.world import CANNOT, EVERY_CONTROLLER, LEASES, World
 
 CONFIG_MAPS = f"/api/v1/namespaces/{objects.NAMESPACE}/configmaps"
 LEDGER = f"{CONFIG_MAPS}/{objects.RELEASE}-ledger"
-LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{objects.NAMESPACE}/leases"
 STATEFULSET = f"/apis/apps/v1/namespaces/{objects.NAMESPACE}/statefulsets/{objects.STATEFULSET}"
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 ROLLED_S = 300.0
@@ -45,7 +44,7 @@ class Fault:
 async def kill(world: World, role: str) -> None:
     target = world.instance(role)
     world.tell(f"SIGKILL of {target}")
-    world.sandbox.kill(target)
+    await world.until_replaced(target, lambda: world.sandbox.kill(target))
 
 
 async def hang(world: World, role: str) -> None:
@@ -73,13 +72,13 @@ async def slow(world: World, role: str) -> None:
 async def delete(world: World, role: str) -> None:
     target = world.instance(role)
     world.tell(f"graceful deletion of pod {target}")
-    await world.sandbox.delete(target)
+    await world.until_replaced(target, lambda: world.sandbox.delete(target))
 
 
 async def force_delete(world: World, role: str) -> None:
     target = world.instance(role)
     world.tell(f"deletion of pod {target} with grace 0")
-    await world.sandbox.force_delete(target)
+    await world.until_replaced(target, lambda: world.sandbox.force_delete(target))
 
 
 async def lose_disk(world: World, role: str) -> None:
@@ -88,7 +87,7 @@ async def lose_disk(world: World, role: str) -> None:
     if world.sandbox.noted("phase") != "OPERATIONAL" or not held:
         raise NoSuchTarget("the last copy is not taken away")
     world.tell(f"{target} loses its disk")
-    world.lose_disk(target)
+    await world.until_replaced(target, lambda: world.lose_disk(target))
 
 
 # -- links
@@ -138,7 +137,7 @@ async def _heal_later(world: World, target: str) -> None:
 async def kill_controller(world: World, role: str) -> None:
     target = world.controller(role)
     world.tell(f"SIGKILL of {target}, {role}")
-    world.sandbox.kill(target)
+    await world.until_replaced(target, lambda: world.sandbox.kill(target))
 
 
 async def hang_controller(world: World, role: str) -> None:
@@ -155,7 +154,7 @@ async def hang_controller(world: World, role: str) -> None:
 async def delete_controller(world: World, role: str) -> None:
     target = world.controller(role)
     world.tell(f"graceful deletion of pod {target}, {role}")
-    await world.sandbox.delete(target)
+    await world.until_replaced(target, lambda: world.sandbox.delete(target))
 
 
 async def cut_controller_off(world: World, role: str) -> None:
@@ -187,13 +186,14 @@ async def api_slow(world: World) -> None:
 
 
 async def delete_lease(world: World, which: str) -> None:
-    found = await world.api("GET", LEASES)
-    names = [str(item["metadata"]["name"]) for item in found["items"]]
     leader = f"{objects.RELEASE}-leader"
-    others = sorted(n for n in names if n != leader)
+    others = sorted(set(await world.leases()) - {leader})
     target = leader if which == "leader" else world.dice.choice(others)
     world.tell(f"Lease {target} is deleted")
     await world.api("DELETE", f"{LEASES}/{target}")
+    with trio.fail_after(REPAIRED_S):
+        while target not in await world.leases():
+            await trio.sleep(0.2)
 
 
 # -- the ledger
@@ -268,10 +268,9 @@ async def restart_instances(world: World) -> None:
 async def restart_controllers(world: World) -> None:
     for pod in world.sandbox.controllers:
         world.tell(f"graceful deletion of pod {pod}")
-        uid = world.sandbox.uid(pod)
-        await world.sandbox.delete(pod)
+        await world.until_replaced(pod, partial(world.sandbox.delete, pod))
         with trio.fail_after(ROLLED_S):
-            while world.sandbox.uid(pod) in ("", uid) or not world.sandbox.controllers_ready():
+            while not world.sandbox.controllers_ready():
                 await trio.sleep(0.1)
 
 

@@ -28,6 +28,8 @@ from torture.watching import LedgerBook
 
 REQUEST_S = 10.0
 CONTROL_S = 3.0
+REPLACED_S = 120.0  # a pod with its hook; a process alone is back in a second
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{objects.NAMESPACE}/leases"
 EVERY_CONTROLLER = "127.0.0.1"  # the address that controllers' own connections come from
 CANNOT = (NoSuchTarget, NotRunning, LinkRefused, ApiError, OSError, trio.TooSlowError, ValueError)
 
@@ -68,6 +70,24 @@ class World:
         """Some time between the two."""
         await trio.sleep(self.dice.uniform(low_s, high_s))
 
+    def process(self, pod: str) -> int:
+        """Process of a pod; 0 while there is none."""
+        try:
+            return self.sandbox.pid(pod)
+        except NotRunning:
+            return 0
+
+    async def until_replaced(self, pod: str, fault: Callable[[], Any]) -> None:
+        """Do it, and return when another process of the pod runs: what follows from the fault has
+        begun then. Raises what `fault` raises, trio.TooSlowError."""
+        before = self.process(pod)
+        done = fault()
+        if done is not None:
+            await done
+        with trio.fail_after(REPLACED_S):
+            while self.process(pod) in (0, before):
+                await trio.sleep(0.05)
+
     # -- the API server, as a person uses it
 
     async def api(
@@ -76,6 +96,11 @@ class World:
         """A request. Raises OSError, of which a refusal (HTTPError) is one."""
         ask = partial(_request, self.sandbox.api_url + path, method, body)
         return await trio.to_thread.run_sync(ask, abandon_on_cancel=True)
+
+    async def leases(self) -> list[str]:
+        """Names of all Leases. Raises OSError."""
+        found = await self.api("GET", LEASES)
+        return [str(item["metadata"]["name"]) for item in found["items"]]
 
     async def command(self, *words: str) -> str:
         """The real command line with the sandbox's kubeconfig; how it ended."""
