@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 5.0  # after the API server was not there
 RETRY_LASTING_S = 60.0  # after it refused: people have to act
+AUDIT_EVERY_S = 3600.0
 AUDIT_PAUSE_S = 0.2  # between two archives that are looked at: 200 of them are no load
 PASSED_OVER_MAX = 1000  # numbers that hold something else before we give up for a while
 
@@ -89,7 +90,7 @@ class Archivist:
         self._end: Seq | None = None
         self._stored: Stored | None = None
         self._deleted: frozenset[int] = frozenset()
-        self._audited = False
+        self._audit_due_s = -math.inf
         self._wake = trio.Event()
         self.trouble = ""  # what keeps archives from being written or removed
         self.damage = ""  # what is wrong with those that are there
@@ -138,7 +139,7 @@ class Archivist:
             is_passing = isinstance(error, KubeUnavailable | LedgerOutcomeUnknown)
             return RETRY_S if is_passing else RETRY_LASTING_S
         self._tell("")
-        return math.inf
+        return AUDIT_EVERY_S
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:
@@ -215,15 +216,17 @@ class Archivist:
     # -- looking after them
 
     async def _audit(self) -> None:
-        """Once in a reign: whether the archives still lead from the first to the live part."""
+        """At first and now and then: whether the archives lead from the first to the live part."""
         ledger = self._ledger
         archived = ledger.cluster.archived if ledger else None
-        if self._audited or ledger is None or ledger.base is None or archived is None:
+        if ledger is None or ledger.base is None or archived is None:
+            return
+        if trio.current_time() < self._audit_due_s:
             return
         self.damage = await self._damage(ledger, archived)
         if self.damage:
             log.error("ledger_archive_damaged", what=self.damage)
-        self._audited = True
+        self._audit_due_s = trio.current_time() + AUDIT_EVERY_S
 
     async def _damage(self, ledger: Ledger, archived: Archived) -> str:
         assert ledger.base is not None, "asked by the caller"

@@ -62,6 +62,8 @@ class World:
     instances: dict[Instance, FakeInstance] = field(factory=dict)
     stored: StoredLedger | None = None
     archives: dict[int, StoredArchive] = field(factory=dict)
+    before_archive: Callable[[str, int], None] = lambda verb, number: None  # may raise
+    after_archive: Callable[[str, int], None] = lambda verb, number: None
     leases: dict[str, GatewayFacts] = field(factory=dict)
     api_is_up: bool = True
     lost_puts: int = 0  # answers of ledger writes to lose after they were carried out
@@ -214,15 +216,19 @@ class FakeArchives:
         """See the port."""
         await trio.sleep(LATENCY_S)
         self.world.check_api()
+        self.world.before_archive("create", number)
         if number in self.world.archives:
             raise LedgerConflict("already exists")
         self.world.archives[number] = StoredArchive(dict(data), self.world.wall_s())
+        self.world.after_archive("create", number)
 
     async def delete(self, number: int) -> None:
         """See the port."""
         await trio.sleep(LATENCY_S)
         self.world.check_api()
+        self.world.before_archive("delete", number)
         self.world.archives.pop(number, None)
+        self.world.after_archive("delete", number)
 
 
 @define(eq=False)

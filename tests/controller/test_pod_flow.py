@@ -7,7 +7,9 @@ import pytest
 import trio
 from fake_world import FakeGateways, World, make_pod
 
+from controller.archivist import Retention
 from controller.pod import ControllerPod
+from statemachine.archive import LIMITS
 from statemachine.codec import decode, key_of
 from statemachine.ids import Durability, Instance, Mode, Phase, Role
 from statemachine.ledger import fold
@@ -24,13 +26,16 @@ class Scene:
         self.world = World()
         self.world.add(3)
         self.nursery, self.policy = nursery, policy
+        self.limits, self.retention = LIMITS, Retention()
         self.pods: dict[str, ControllerPod] = {}
         self.gateways: dict[str, FakeGateways] = {}
         self.scopes: dict[str, trio.CancelScope] = {}
 
     async def start(self, name: str) -> None:
         """Start a controller pod; the first one leads."""
-        self.pods[name], self.gateways[name] = make_pod(self.world, name, self.policy)
+        self.pods[name], self.gateways[name] = make_pod(
+            self.world, name, self.policy, self.limits, self.retention
+        )
         self.scopes[name] = trio.CancelScope()
         self.nursery.start_soon(self._run, name)
         if not self.world.leader:
