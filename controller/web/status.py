@@ -205,6 +205,7 @@ def ledger_health(snapshot: Snapshot) -> Document:
     """Whether the history that this pod acts on was verified."""
     return {
         "seq": snapshot.cluster.seq,
+        "head": snapshot.ledger_head,
         "verified": snapshot.is_ledger_verified,
         "trouble": snapshot.ledger_trouble,
         "entries": len(snapshot.ledger_lines),
