@@ -5,16 +5,23 @@ from datetime import UTC, datetime
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from controller.web.asked import preflight_document
+from controller.web.headers import PAGE_POLICY, SVG_POLICY, SafeHeaders
 from controller.web.metrics import render
+from controller.web.openapi import openapi_document
+from controller.web.page import ASSETS, LivePage, asset, diagram_svg
+from controller.web.routing import replicas_document, routing_document
 from controller.web.snapshot import SnapshotSource
-from controller.web.status import ledger_document, problems, status_document
+from controller.web.status import health_document, ledger_document, status_document
+from controller.web.streams import Streams
 from controller.web.whatif import WhatIf
-from statemachine.diagram import mermaid
+from statemachine.diagram import dot, mermaid
 from statemachine.ids import Instance
 from statemachine.requests import KINDS
 
@@ -43,15 +50,8 @@ class Endpoints:
 
     async def health(self, request: Request) -> Response:
         """Whether the *cluster* is well: 200 and no problems, or 503 and what they are."""
-        snapshot = self._source()
-        found = problems(snapshot)
-        document = {
-            "healthy": not found,
-            "phase": snapshot.cluster.phase.value,
-            "main": snapshot.cluster.main,
-            "problems": found,
-        }
-        return JSONResponse(document, UNAVAILABLE if found else OK)
+        document = health_document(self._source())
+        return JSONResponse(document, OK if document["healthy"] else UNAVAILABLE)
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text format."""
@@ -90,15 +90,61 @@ class Endpoints:
             return JSONResponse({"error": error}, BAD_REQUEST)
         return JSONResponse(document)
 
+    async def routing(self, request: Request) -> Response:
+        """Where each gateway sends clients, and why."""
+        return JSONResponse(routing_document(self._source()))
+
+    async def replicas(self, request: Request) -> Response:
+        """What the main says of each replica, and what is owed to it."""
+        return JSONResponse(replicas_document(self._source()))
+
     async def diagram(self, request: Request) -> Response:
-        """The rule table as a picture."""
-        return PlainTextResponse(mermaid())
+        """The rule table as a picture: for Mermaid, for Graphviz, or drawn."""
+        match request.path_params["form"]:
+            case "mmd":
+                return PlainTextResponse(mermaid())
+            case "dot":
+                return PlainTextResponse(dot())
+            case "svg":
+                snapshot = self._source()
+                drawn = diagram_svg(snapshot.cluster.phase.value, snapshot.ledger_lines)
+                headers = {"Content-Security-Policy": SVG_POLICY}
+                return Response(drawn, media_type="image/svg+xml", headers=headers)
+            case _:
+                raise HTTPException(NOT_FOUND)
+
+    async def openapi(self, request: Request) -> Response:
+        """What all of this is, for programs."""
+        return JSONResponse(openapi_document())
+
+
+class PageEndpoints:
+    """The live page and the files that belong to it."""
+
+    def __init__(self, page: LivePage) -> None:
+        self._page = page
+
+    async def page(self, request: Request) -> Response:
+        """The document, whole without any script."""
+        headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"}
+        return HTMLResponse(self._page.page(), headers=headers)
+
+    async def asset(self, request: Request) -> Response:
+        """Style, script, icon."""
+        name = request.path_params["name"]
+        if name not in ASSETS:
+            raise HTTPException(NOT_FOUND)
+        headers = {"Content-Type": ASSETS[name], "Cache-Control": "no-cache"}
+        return Response(asset(name), headers=headers)
 
 
 def application(source: SnapshotSource) -> Starlette:
     """The ASGI application."""
-    endpoints = Endpoints(source)
+    endpoints, live = Endpoints(source), LivePage(source)
+    page, streams = PageEndpoints(live), Streams(source, live)
     paths: dict[str, Endpoint] = {
+        "/": page.page,
+        "/page/{name}": page.asset,
         "/livez": endpoints.livez,
         "/readyz": endpoints.readyz,
         "/health": endpoints.health,
@@ -106,11 +152,17 @@ def application(source: SnapshotSource) -> Starlette:
         "/status": endpoints.status,
         "/api/v1/status": endpoints.status,
         "/api/v1/ledger": endpoints.ledger,
-        "/api/v1/diagram.mmd": endpoints.diagram,
+        "/api/v1/ledger/stream": streams.ledger,
+        "/api/v1/page/stream": streams.page,
+        "/api/v1/routing": endpoints.routing,
+        "/api/v1/replicas": endpoints.replicas,
+        "/api/v1/diagram.{form}": endpoints.diagram,
+        "/api/v1/openapi.json": endpoints.openapi,
         "/api/v1/preflight": endpoints.preflight,
         "/api/v1/prestop/{pod}": endpoints.prestop,
         "/api/v1/whatif": WhatIf(source).answer,
     }
-    app = Starlette(routes=[Route(path, endpoint) for path, endpoint in paths.items()])
+    routes = [Route(path, endpoint) for path, endpoint in paths.items()]
+    app = Starlette(routes=routes, middleware=[Middleware(SafeHeaders)])
     app.router.redirect_slashes = False  # `/status/` is unknown, not somewhere else
     return app

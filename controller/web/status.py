@@ -67,6 +67,17 @@ def status_document(snapshot: Snapshot, now: datetime) -> Document:
     }
 
 
+def health_document(snapshot: Snapshot) -> Document:
+    """`/health`: whether the cluster is well, and what is not."""
+    found = problems(snapshot)
+    return {
+        "healthy": not found,
+        "phase": snapshot.cluster.phase.value,
+        "main": snapshot.cluster.main,
+        "problems": found,
+    }
+
+
 def problems(snapshot: Snapshot) -> list[str]:
     """What a person should know now, the gravest first; empty: all is well."""
     cluster = snapshot.cluster

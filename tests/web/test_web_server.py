@@ -73,7 +73,9 @@ async def test_every_documented_path_answers() -> None:
             assert f"content-type: {media}" in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/v1/statu", "/status/", "/metrics/x"])
+@pytest.mark.parametrize(
+    "path", ["/x.html", "/api", "/api/v1/statu", "/status/", "/metrics/x", "/page/x"]
+)
 async def test_unknown_paths_are_404(path: str) -> None:
     """Scenario 103: not 200 with unrelated JSON, and no redirect that hides a typing error."""
     async with serving(p.snapshot) as address:

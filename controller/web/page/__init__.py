@@ -6,6 +6,7 @@ a newcomer gets wrong: the script has no idea of the data. It replaces parts by 
 server has rendered, the same ones that a browser without script gets.
 """
 
-from controller.web.page.live import ASSETS, LivePage, Parts
+from controller.web.page.live import ASSETS, LivePage, Parts, asset
+from controller.web.page.picture import diagram_svg
 
-__all__ = ["ASSETS", "LivePage", "Parts"]
+__all__ = ["ASSETS", "LivePage", "Parts", "asset", "diagram_svg"]

@@ -24,6 +24,13 @@ CENTRES = {
     Phase.DEGRADED: (320, 217),
     Phase.FAILOVER: (561, 125),
 }
+STYLE = Markup(
+    "svg{background:#fff;font-family:sans-serif}"
+    ".box rect{fill:#f7f7f5;stroke:#545b63}"
+    ".box.lit rect{fill:#e3edf9;stroke:#1d4f91;stroke-width:4}"
+    ".box text{text-anchor:middle;font-size:15px;fill:#1b1f23}"
+    ".edge path{fill:none;stroke:#545b63}.edge.last path{stroke:#1b1f23;stroke-width:3.2}"
+)
 BEND = 26.0  # how far an edge bows out, so that two ways between two phases stand apart
 
 
@@ -49,13 +56,26 @@ def edges() -> tuple[Edge, ...]:
 
 def picture(phase: str, lines: Sequence[str]) -> Markup:
     """The diagram, and the ways out of the present phase in words."""
+    return join((drawing(phase, lines), ways_out(phase)))
+
+
+def diagram_svg(phase: str, lines: Sequence[str]) -> str:
+    """The diagram as a file of its own, in one set of colours."""
+    return drawing(phase, lines, tag("style", STYLE), xmlns="http://www.w3.org/2000/svg")
+
+
+def drawing(
+    phase: str, lines: Sequence[str], style: Markup | str = "", xmlns: str | None = None
+) -> Markup:
+    """The diagram alone."""
     taken = last_edge(lines)
     drawn = [_edge(edge, (edge.source.value, edge.dest.value) == taken) for edge in edges()]
     boxes = [_box(each, each.value == phase) for each in Phase]
     last = f" The last way taken was from {taken[0]} to {taken[1]}." if taken else ""
-    svg = tag(
+    return tag(
         "svg",
         tag("title", f"State diagram: the phase is {phase}.{last}", id="diagram-title"),
+        style,
         _arrow_heads(),
         *drawn,
         *boxes,
@@ -63,8 +83,8 @@ def picture(phase: str, lines: Sequence[str]) -> Markup:
         role="img",
         aria_labelledby="diagram-title",
         class_="diagram",
+        xmlns=xmlns,
     )
-    return join((svg, ways_out(phase)))
 
 
 def ways_out(phase: str) -> Markup:

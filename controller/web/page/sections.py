@@ -116,7 +116,7 @@ def instances(status: Document) -> Markup:
 
 def _instance(i: Document) -> tuple[object, ...]:
     answer, failure = i["answer"], i["failure"]
-    role = badge(i["role"], ROLE_KINDS.get(i["role"], ""))
+    role = badge(i["role"], "bad" if failure else ROLE_KINDS.get(i["role"], ""))
     said = answer["role"] if answer and not failure else i["role_seen"]
     stray = join((" ", badge("unappointed main", "bad"))) if i["is_stray_main"] else ""
     row = badge(i["status"], STATUS_KINDS.get(i["status"], "warn")) if i["status"] else NOTHING
@@ -145,9 +145,9 @@ def gateways(status: Document) -> Markup:
     every = table(
         "Gateways of every pod", heads, (_lease(g, seq) for g in status["gateway_leases"])
     )
-    heads = ("Gateway", "Listens", "Sessions", "Held", "Served", "Refused", "Cut", "To / from")
+    own_heads = ("Gateway", "Listens", "Sessions", "Held", "Served", "Refused", "Cut", "To / from")
     own = table(
-        "Gateways of this pod", heads, (_gateway(k, g) for k, g in status["gateways"].items())
+        "Gateways of this pod", own_heads, (_gateway(k, g) for k, g in status["gateways"].items())
     )
     return join((every, tag("h3", f"Of this pod, {status['pod']}"), own))
 

@@ -6,7 +6,7 @@ Promise: an age is said coarsely enough not to flicker, and finely enough to tel
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 COARSE_FROM = 2  # of the next unit: below 120 s seconds are said
 BYTES_STEP = 1024
-NOTHING = "–"
+NOTHING = "-"
 
 
 def age(seconds: float | None) -> str:
