@@ -14,6 +14,7 @@ from controller.cli.reading import Release, Target, find_release
 LAZY = {
     "sandbox": ("controller.cli.sandbox", "sandbox"),
     "demo": ("controller.cli.demo", "demo"),
+    "report": ("controller.cli.report", "report"),
     "whatif": ("controller.cli.whatif", "whatif"),
     "difference": ("controller.cli.difference", "difference"),
     "check-gateways": ("controller.cli.check_gateways", "check_gateways"),
