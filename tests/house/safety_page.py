@@ -1,7 +1,9 @@
 """Writes docs/safety.md: which test shows which safety rule, trace and incident, and at what layer.
 
 The mapping is not kept by hand: a test that covers something names it in its docstring (`(S4)`,
-`F6`, `scenario 73`), and this page collects the names.
+`F6`, `scenario 73`), a transcript in its first lines, and this page collects the names. What the
+incidents are, which other tests show one, and which nobody shows, stands in
+`tests/scenarios/catalogue.py`.
 """
 
 import ast
@@ -15,6 +17,9 @@ from pathlib import Path
 from attrs import frozen
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests/scenarios"))
+from catalogue import ALSO, NOT_COVERED, TEXTS  # noqa: E402 - beside the transcripts that use it
+
 PAGE = ROOT / "docs/safety.md"
 
 RULES = {
@@ -32,6 +37,7 @@ RULES = {
     "S12": "data are set aside by an order of the present term only, and never of a needed copy",
     "S13": "what may be missing is said by the verdict of the change",
     "S14": "readers never reach a writable instance",
+    "S15": "paused or observing, nothing that is decided leaves the process",
     "S16": "a broken ledger is never believed, and is restored",
 }
 TRACES = {
@@ -57,15 +63,18 @@ TRACES = {
 LAYERS = (
     ("tests/model_check", "model-checked"),
     ("tests/simulation", "simulated"),
+    ("tests/kube_real", "cluster-tested"),
     ("tests/sandbox/scenarios", "process-tested"),
+    ("tests/torture", "process-tested"),
     ("tests/sandbox", "stand-ins"),
     ("tests/contracts", "contract"),
+    ("tests/scenarios", "transcript"),
     ("tests/statemachine", "tables"),
     ("tests/controller", "virtual time"),
     ("tests/", "unit"),
 )
 WORD = re.compile(r"\b([SF]\d{1,2})(?:-([SF]\d{1,2}))?\b")
-SCENARIOS = re.compile(r"[Ss]cenarios? ((?:\d+(?:, | and |,)?)+)")
+SCENARIOS = re.compile(r"[Ss]cenarios? ((?:\d+(?:, | and |,)?)+)(?! of the page)")
 
 
 @frozen
@@ -121,19 +130,45 @@ def traces() -> Iterator[Test]:
         yield Test(name, "model-checked", names_in(text))
 
 
+def transcripts() -> Iterator[Test]:
+    """What the core decides, as text: each is played by one test."""
+    for path in sorted((ROOT / "tests/scenarios").glob("*.txt")):
+        head = " ".join(line[2:] for line in path.read_text().split("\n\n")[0].splitlines())
+        where = path.relative_to(ROOT).as_posix()
+        yield Test(where, layer_of(where), names_in(head))
+
+
+def also(every: dict[str, Test]) -> Iterator[tuple[str, Test]]:
+    """The tests that the catalogue names. Raises KeyError for one that is not there."""
+    for number, names in ALSO.items():
+        for name in names:
+            yield f"#{number}", every[f"tests/{name}"]
+
+
 @cache
 def by_name() -> dict[str, list[Test]]:
     """The tests that name each thing."""
     found: dict[str, list[Test]] = defaultdict(list)
-    for test in (*traces(), *tests()):
+    every = {test.name: test for test in (*traces(), *tests(), *transcripts())}
+    for test in every.values():
         for name in test.names:
+            found[name].append(test)
+    for name, test in also(every):
+        if test not in found[name]:
             found[name].append(test)
     return found
 
 
+def uncovered() -> dict[int, str]:
+    """Incidents that no test shows, and why."""
+    nobody = (n for n in TEXTS if not by_name().get(f"#{n}"))
+    return {n: NOT_COVERED.get(n, "nobody shows it yet") for n in nobody}
+
+
 def row(name: str, what: str, shown: list[Test]) -> str:
     """One line of a table: layers, and a few tests by name."""
-    layers = [layer for _, layer in LAYERS if any(t.layer == layer for t in shown)]
+    strongest_first = dict.fromkeys(layer for _, layer in LAYERS)
+    layers = [layer for layer in strongest_first if any(t.layer == layer for t in shown)]
     picked: list[Test] = []
     for layer in layers:  # the strongest layer first, one test of each, then more
         picked += [t for t in shown if t.layer == layer][:2]
@@ -147,19 +182,23 @@ HEAD = """# What is shown, and by what
 Collected from the docstrings of the tests by `python tests/house/safety_page.py`; a test keeps this
 page current. Layers, from the widest to the narrowest: *model-checked* (every order of events of a
 small world, with the product's own decisions), *simulated* (seeded, in virtual time, the product's
-own loop), *process-tested* (real controllers, gateways and clients; Memgraph and Kubernetes are
-stand-ins), *stand-ins*, *contract*, *virtual time*, *tables*, *unit*. Nothing on this page was seen
-on a real Memgraph unless [stand-ins](stand-ins.md) says so.
+own loop), *cluster-tested* (a real Kubernetes control plane; Memgraph is a stand-in),
+*process-tested* (real controllers, gateways and clients; Memgraph and Kubernetes are stand-ins),
+*stand-ins*, *contract*, *transcript* (the core alone: what it decides when exactly this is seen),
+*tables*, *virtual time*, *unit*. Nothing on this page was seen on a real Memgraph unless
+[stand-ins](stand-ins.md) says so.
 
 ## What is not promised
 
-| not promised | how it shows |
-|---|---|
-| writes that go around the gateways, where no NetworkPolicy forbids it | `verdict` knows nothing of them |
-| clocks that run at rates further apart than 5 %, a machine that was suspended | gateways may close late |
-| one transaction a writer when a main was cut off and not dead (the second phase of its commit) | `verdict`: at most 1 transaction a writer |
-| a forced failover | `verdict`: unknown, or how far behind it was seen |
-| `REPLICATION_MODE=sync`: a refused write may exist | Memgraph's own answer says so |
+| not promised | how it shows in the verdict of the change | shown by |
+|---|---|---|
+| Writes that go around the gateways, where no NetworkPolicy forbids it. | Not at all: the verdict is about writes through the read/write gateways. On the old main they are refused once it is demoted (incident 58). | `scenarios/058-around-the-gateways.txt` |
+| Clocks whose rates differ by more than a tenth; a machine that was suspended and goes on. | Not at all: a gateway may relay for as long as it closes too late, and its writes count as acknowledged on a main that is deposed. The old main is refused when it is back, and the verdict is amended then. | nobody |
+| One transaction a writer, when the main was cut off and did not die: a main tells its replica before its client, and ignores that the second phase of the commit was not heard (the 2PC window). | `at most 1 transaction a writer`. | `scenarios/f06-the-second-phase-is-lost.txt` |
+| The same, when main and link fail within one moment. | `none`, until the old main is back and refused: then `at most 1 transaction a writer`, with the instance that may hold it. | `statemachine/test_decisions.py::test_a_refused_old_main_amends_the_verdict` |
+| A deposed leader that runs on, together with late copies of two of its role commands: Memgraph has no fencing token for SET ROLE. | `none`, until the old main is back and refused; then as above. | expected failure: `scenarios/test_scenario_transcripts.py::test_a_deposed_leader_and_a_doubled_late_command_lose_nothing`; `scenarios/f15-a-doubled-late-pair-of-commands.txt` |
+| A failover that a person forces to an instance outside of the sync set. | `unknown`, or how far behind it was seen. | `scenarios/104-people-ask.txt` |
+| `REPLICATION_MODE=sync`: a refused write may exist, and a failover may lose. | The verdict is never `none` after an unplanned change. | `sandbox/scenarios/test_planned_incidents.py::test_a_cluster_in_sync_mode_gets_whole_and_fails_over_without_a_promise` |
 
 """
 
@@ -170,12 +209,14 @@ def page() -> str:
     table = "| | what | shown at | by |\n|---|---|---|---|\n"
     rules = "".join(row(n, what, found.get(n, [])) for n, what in RULES.items())
     traces = "".join(row(n, what, found.get(n, [])) for n, what in TRACES.items())
-    numbers = sorted(int(n[1:]) for n in found if n[0] == "#")
-    lines = "".join(f"| {n} {row('', '', found[f'#{n}'])[5:]}" for n in numbers)
+    lines = "".join(row(str(n), text, found.get(f"#{n}", [])) for n, text in TEXTS.items())
+    gaps = "".join(f"| {n} | {TEXTS[n]} | {why} |\n" for n, why in uncovered().items())
     return (
         f"{HEAD}## Safety rules\n\n{table}{rules}\n"
         f"## Traces that broke an earlier draft\n\n{table}{traces}\n"
-        f"## Incidents by number\n\n| | shown at | by |\n|---|---|---|\n{lines}"
+        "## Incidents\n\nEach happened to somebody, or is one step away from what did. The numbers "
+        f"are names, and there are gaps.\n\n{table}{lines}\n"
+        f"## What nobody shows\n\n| | what | why |\n|---|---|---|\n{gaps}"
     )
 
 

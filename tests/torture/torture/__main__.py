@@ -47,6 +47,7 @@ class Task:
     end_s: float
     chapter_rounds: int
     pace_s: float
+    keeps_all: bool
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -95,6 +96,11 @@ def parser() -> argparse.ArgumentParser:
         default=1.0,
         help="times so much: every time-out of the controllers, for machines with much else to do",
     )
+    add(
+        "--keep",
+        action="store_true",
+        help="logs, history and ledger of every sandbox, not only of those that failed",
+    )
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="of the controllers")
     return made
 
@@ -118,6 +124,7 @@ def _task(given: argparse.Namespace, began_s: float) -> Task:
         end_s=began_s + (minutes * 60 if minutes is not None else 1e12),
         chapter_rounds=given.chapter,
         pace_s=given.pace,
+        keeps_all=given.keep,
     )
 
 
@@ -153,7 +160,9 @@ async def _run_chapters(task: Task, tell: Tell, chapters: list[Chapter]) -> None
         count = min(task.chapter_rounds, task.rounds - done)
         plan = _some(endless, count, task.end_s)
         seed = task.seed * 1000 + len(chapters)
-        chapter = await run_chapter(task.options, seed, plan, done, task.pace_s, tell)
+        chapter = await run_chapter(
+            task.options, seed, plan, done, task.pace_s, tell, task.keeps_all
+        )
         chapters.append(chapter)
         done += max(len(chapter.rounds), 1)
 

@@ -86,9 +86,16 @@ Plan = Iterator[Fault]
 
 
 async def run_chapter(
-    options: SandboxOptions, seed: int, plan: Plan, first: int, pace_s: float, tell: Tell
+    options: SandboxOptions,
+    seed: int,
+    plan: Plan,
+    first: int,
+    pace_s: float,
+    tell: Tell,
+    keeps_all: bool = False,
 ) -> Chapter:
-    """Everything from start to verdict; `first`: the number of its first round."""
+    """Everything from start to verdict. `first`: the number of its first round; `keeps_all`: logs,
+    history and ledger are kept although nothing was found."""
     chapter = Chapter(seed, Book(time.time() - time.monotonic()))
     async with open_sandbox(options) as sandbox:
         watcher = Watcher(sandbox)
@@ -101,8 +108,9 @@ async def run_chapter(
         except trio.TooSlowError:
             chapter.problems.append(f"not whole again in time: {_state(sandbox)}")
         _judge_ledger(chapter, watcher)
-        if chapter.problems:
+        if chapter.problems or keeps_all:
             chapter.kept = str(keep(sandbox, chapter.seed, watcher.ledger, chapter.problems))
+        if chapter.problems:
             tell(f"FAILED, kept in {chapter.kept}: {'; '.join(chapter.problems)}")
     return chapter
 

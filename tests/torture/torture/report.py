@@ -53,7 +53,7 @@ def figures(chapters: Sequence[Chapter], seed: int, memgraph: str, took_s: float
         "failed_rate_upper_95": upper_bound(len(failed), len(rounds)),
         "gaps_ms": gaps(chapters),
         "problems": [f"seed {c.seed}: {p}" for c in failed for p in c.problems],
-        "kept": [c.kept for c in failed if c.kept],
+        "kept": [c.kept for c in chapters if c.kept],
         "errors": dict(sum((c.book.errors for c in chapters), Counter[str]()).most_common(20)),
     }
 
