@@ -181,17 +181,25 @@ def _resets(cluster: Cluster, view: View) -> Iterator[Command]:
     """The token first, then the pod, everything checked again before each; a token without an
     order is withdrawn, for the init container would carry it out at any later start (S12)."""
     orders = {r.instance: r.token for r in cluster.refused if r.token and r.term == cluster.term}
+    is_well = _is_main_whole(cluster, view)
     for seen in view.instances:
         token = orders.get(seen.instance, 0)
-        if seen.token_written != token:
-            yield (
-                WriteResetToken(seen.instance, token, cluster.term)
-                if token
-                else WithdrawResetToken(seen.instance, cluster.term)
-            )
-        elif token and seen.restarted_for != token and _may_restart(cluster, seen.pod):
+        if not token and seen.token_written != 0:
+            yield WithdrawResetToken(seen.instance, cluster.term)
+        elif not token or not is_well:
+            continue
+        elif seen.token_written != token:
+            yield WriteResetToken(seen.instance, token, cluster.term)
+        elif seen.restarted_for != token and _may_restart(cluster, seen.pod):
             assert seen.pod is not None
             yield Restart(seen.instance, seen.pod.uid, token, cluster.term)
+
+
+def _is_main_whole(cluster: Cluster, view: View) -> bool:
+    """Whether the main answers as MAIN and with our storage right now. Else what it refused may be
+    the last copy, and the event that says so need not be in the ledger yet (F17)."""
+    main = cluster.main
+    return main is not None and view.answers_as(main, Role.MAIN) and f.is_ours(cluster, view, main)
 
 
 def _may_restart(cluster: Cluster, pod: PodFacts | None) -> bool:

@@ -6,6 +6,7 @@ from mc_canon import canonical
 from mc_steps import World
 from mc_story import told
 from mc_world import (
+    BASE,
     MAIN,
     NOBODY,
     READY,
@@ -73,6 +74,51 @@ def operational(brain: Brain, budget: Budget) -> State:
         holed=(),
     )
     return canonical(brain, state)
+
+
+def _nobody_knows(brain: Brain, budget: Budget, insts: tuple[Memgraph, ...]) -> State:
+    """There is no ledger yet; gateways are closed."""
+    head = brain.clusters.of(n.normal_cluster(Cluster()))
+    state = State(head, NOBODY, insts, (Gate(), Gate()), (), 0, 0, budget, (), ())
+    return canonical(brain, state)
+
+
+def fresh(brain: Brain, budget: Budget) -> State:
+    """Nobody has any data; the boot guard made everybody a REPLICA. The storage of instance 0 is
+    the one that the cluster will have."""
+    others = tuple(Memgraph(uuid=i + 1, log=(), wiped=True) for i in range(1, brain.instances))
+    return _nobody_knows(brain, budget, (Memgraph(), *others))
+
+
+def fresh_mains(brain: Brain, budget: Budget) -> State:
+    """The same without the boot guard: everybody is a MAIN of an empty storage."""
+    state = fresh(brain, budget)
+    mains = tuple(inst._replace(role=MAIN) for inst in state.insts)
+    return canonical(brain, state._replace(insts=mains))
+
+
+def two_mains(brain: Brain, budget: Budget) -> State:
+    """Two mains, both with data, each of a storage of its own: nobody can tell which is right."""
+    state = fresh_mains(brain, budget)
+    first = state.insts[0]._replace(log=(BASE, 1))
+    others = tuple(inst._replace(log=(2,), wiped=False) for inst in state.insts[1:])
+    return canonical(brain, state._replace(insts=(first, *others)))
+
+
+def adopted(brain: Brain, budget: Budget) -> State:
+    """A main with its replicas works, and its ledger is gone (or there never was one)."""
+    state = operational(brain, budget)
+    head = brain.clusters.of(n.normal_cluster(Cluster()))
+    return canonical(brain, state._replace(head=head, gates=(Gate(), Gate())))
+
+
+BEGINNINGS = {
+    "operational": operational,
+    "fresh": fresh,
+    "fresh mains": fresh_mains,
+    "two mains": two_mains,
+    "adopted": adopted,
+}
 
 
 def led(world: World, state: State, *sentences: str) -> State:

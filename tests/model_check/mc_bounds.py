@@ -17,13 +17,21 @@ class Run:
     physics: Physics = TRUE_TO_LIFE
     required: bool = False
     resets: bool = False
+    people: tuple[str, ...] = ()
+    begins: str = "operational"
 
 
 def _one(
-    name: str, instances: int = 2, eligible: int = 2, resets: bool = False, **faults: int
+    name: str,
+    instances: int = 2,
+    eligible: int = 2,
+    resets: bool = False,
+    people: tuple[str, ...] = (),
+    begins: str = "operational",
+    **faults: int,
 ) -> Run:
     budget = Budget(**{"crash": 0, **faults})
-    return Run(name, budget, instances, eligible, resets=resets)
+    return Run(name, budget, instances, eligible, resets=resets, people=people, begins=begins)
 
 
 SMALL: tuple[Run, ...] = (

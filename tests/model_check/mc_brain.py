@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import mc_normal as n
+import mc_people as p
 from attrs import evolve as changed
 from mc_world import ABSENT, AHEAD, INVALID, MAIN, READY, STRICT, Memgraph, Row
 
@@ -20,7 +21,7 @@ from statemachine.cluster import Cluster
 from statemachine.decide import decide
 from statemachine.events import Event, MainPromoted, ReadersChanged, trigger_of
 from statemachine.evolve import evolve
-from statemachine.ids import Mode, Role, RowStatus, Seq
+from statemachine.ids import Mode, Phase, Role, RowStatus, Seq
 from statemachine.observe import observe
 from statemachine.plan import plan
 from statemachine.route import route
@@ -72,12 +73,19 @@ class Brain:
     """One for each exploration: `eligible` of `instances` may become main."""
 
     def __init__(
-        self, eligible: int, instances: int, *, required: bool = False, resets: bool = False
+        self,
+        eligible: int,
+        instances: int,
+        *,
+        required: bool = False,
+        resets: bool = False,
+        people: tuple[str, ...] = (),
     ) -> None:
         self.eligible, self.instances, self.required = eligible, instances, required
         self.patient = n.policy(eligible, True, required, resets)
         self.impatient = n.policy(eligible, False, required, resets)
         self.outlives = False  # late commands land on later processes, too
+        self.people = tuple(p.request_of(words) for words in people)
         self.clusters: Numbers[Cluster] = Numbers()
         self.views: Numbers[View] = Numbers()
         self.commands: Numbers[c.Command] = Numbers()
@@ -130,6 +138,24 @@ class Brain:
             found = self._memo[key] = self.views.of(changed(self.views.values[view], marking=()))
         return int(found)
 
+    def without_request(self, head: int, view: int, request: str) -> tuple[int, int]:
+        """Both once an answered request stands nowhere any more."""
+        key = ("closed", head, view, request)
+        found = self._memo.get(key)
+        if found is None:
+            cluster = self.clusters.of(p.forgotten(self.clusters.values[head], request))
+            seen = self.views.of(p.view_forgotten(self.views.values[view], request))
+            found = self._memo[key] = (cluster, seen)
+        return int(found[0]), int(found[1])
+
+    def counts_nodes(self, head: int) -> bool:
+        """Whether every probe counts: before there is a cluster."""
+        return self.clusters.values[head].phase is Phase.BOOTSTRAP
+
+    def is_paused(self, head: int) -> bool:
+        """Whether a person has stopped all decisions."""
+        return self.clusters.values[head].pause is not None
+
     def has_listed(self, view: int) -> bool:
         """Whether the gateways were listed after the last closing event."""
         return self.views.values[view].gateways_read_after > 0
@@ -149,6 +175,8 @@ class Brain:
         found: list[Decided] = []
         for policy in (self.patient, self.impatient):
             view_then = changed(seen, policy=policy)
+            if policy is self.impatient and self.people:
+                view_then = p.without_patience(view_then)
             decision = decide(cluster, view_then)
             while isinstance(decision, Event) and isinstance(decision.payload, ReadersChanged):
                 cluster = evolve(cluster, decision)
@@ -220,6 +248,17 @@ class Brain:
         """The members, by number."""
         return frozenset(n.INDEX[x] for x in self.clusters.values[head].sync)
 
+    def complete_by_ledger(self, head: int) -> frozenset[int]:
+        """The members, but for one that a person made a candidate and accepted the loss of."""
+        key = ("complete", head)
+        found = self._memo.get(key)
+        if found is None:
+            cluster = self.clusters.values[head]
+            forced = {cluster.change.candidate} if cluster.change and cluster.change.verdict else {}
+            found = frozenset(n.INDEX[x] for x in cluster.sync if x not in forced)
+            self._memo[key] = found
+        return frozenset(found)
+
     def deposed(self, head: int) -> int:
         """The same cluster once its leader is another reign's."""
         key = ("deposed", head)
@@ -242,9 +281,9 @@ class Brain:
             self._memo[key] = found
         return frozenset(found)
 
-    def rename(self, head: int, view: int, gens: Mapping[int, int]) -> tuple[int, int]:
-        """Both with other generations."""
-        cluster = n.cluster_renamed(self.clusters.values[head], gens)
+    def rename(self, head: int, view: int, gens: Mapping[int, int], last: int) -> tuple[int, int]:
+        """Both with other generations; `last` is the last one that was given out."""
+        cluster = n.cluster_renamed(self.clusters.values[head], gens, last)
         head = self.clusters.of(cluster)
         if view >= 0:
             view = self.views.of(n.view_renamed(self.views.values[view], gens))
@@ -290,10 +329,9 @@ def role_and_more(
     )
 
 
-def answered(i: int, inst: Memgraph) -> o.ProbeAnswered:
-    """A probe's answer, just now. Nodes are counted where the storage is not the cluster's."""
+def answered(i: int, inst: Memgraph, nodes: int | None) -> o.ProbeAnswered:
+    """A probe's answer, just now. `nodes`: None where they are not counted."""
     role, version, storage, rows = role_and_more(inst.role, inst.uuid, inst.rows)
-    nodes = len(inst.log) if inst.uuid else None
     return o.ProbeAnswered(
         n.NAMES[i],
         n.NOW_S,

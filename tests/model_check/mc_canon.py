@@ -69,7 +69,7 @@ def _normal_books(books: Books) -> Books:
     return (
         tuple(tuple(names[item] for item in log) for log in logs),
         tuple(sorted(names[w] for w in book if w not in gone)),
-        tuple(sorted(names[w] for w in holed if w in book and w not in gone)),
+        tuple(sorted(names[w] for w in holed if (w in book or w in replies) and w not in gone)),
         tuple(names[w] if w not in gone else 0 for w in replies),
     )
 
@@ -95,11 +95,12 @@ def _gens(brain: Brain, state: State) -> State:
             used.add(row.gen)
     for message in state.msgs:
         used.update(brain.gens_of_command(message.command))
-    count = len(used)
-    if (not used or max(used) == count) and brain.generation(state.head) == count:
+    count, last = len(used), brain.generation(state.head)
+    rank = sum(gen <= last for gen in used)  # below `count`: the ledger does not know all names
+    if (not used or max(used) == count) and last == rank:
         return state
     gens = {gen: k + 1 for k, gen in enumerate(sorted(used))}
-    head, view = brain.rename(state.head, state.view, gens)
+    head, view = brain.rename(state.head, state.view, gens, rank)
     insts = tuple(_rows_renamed(inst, gens) for inst in state.insts)
     msgs = tuple(m._replace(command=brain.rename_command(m.command, gens)) for m in state.msgs)
     return state._replace(head=head, view=view, insts=insts, msgs=msgs)

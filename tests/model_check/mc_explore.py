@@ -5,8 +5,9 @@ from array import array
 from itertools import pairwise
 
 from attrs import define, field
-from mc_steps import Label, World, complaint
-from mc_world import State
+from mc_judge import complaint
+from mc_steps import World
+from mc_world import Label, State
 
 NO_PARENT = -1
 

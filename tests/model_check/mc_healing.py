@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from attrs import define, field
 from mc_memgraph import can_commit
-from mc_steps import Label, Step, World
-from mc_world import MAIN, NOBODY, Budget, State, with_inst
+from mc_steps import World
+from mc_world import MAIN, NOBODY, Budget, Label, State, Step, with_inst
 
 from statemachine.ids import Phase
 
@@ -28,6 +28,8 @@ ORDER = (
     "reset",
     "elect",
     "pods",
+    "requests",
+    "close",
     "probe",
     "checker",
     "follow",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from attrs import frozen
-from mc_begin import operational
+from mc_begin import BEGINNINGS
 from mc_bounds import BOUNDS, Run
 from mc_brain import Brain
 from mc_explore import Exploration
@@ -25,9 +25,15 @@ STATES_MAX = 20_000_000
 
 def explored(run: Run, seconds_max: float, states_max: int = STATES_MAX) -> Exploration:
     """One run, as far as time and states allow."""
-    brain = Brain(run.eligible, run.instances, required=run.required, resets=run.resets)
+    brain = Brain(
+        run.eligible,
+        run.instances,
+        required=run.required,
+        resets=run.resets,
+        people=run.people,
+    )
     exploration = Exploration(World(brain, run.physics))
-    begin = operational(brain, run.budget)
+    begin = BEGINNINGS[run.begins](brain, run.budget)
     exploration.run(begin, states_max=states_max, seconds_max=seconds_max)
     return exploration
 

@@ -201,3 +201,8 @@ def main_is_never_its_own_candidate(patch: Patch) -> None:
         return before(changed(cluster, sync=cluster.sync_replicas, main=None), view)
 
     patch(facts, "choose_candidate", choose)
+
+
+def resets_go_on_whatever_the_main_is(patch: Patch) -> None:
+    """S12: an order is carried out although the main is not what it was when it was given."""
+    patch(planning, "_is_main_whole", lambda cluster, view: True)

@@ -76,10 +76,10 @@ def gens_of_view(v: View) -> frozenset[int]:
     return frozenset(gen_of(name) for name in names)
 
 
-def cluster_renamed(x: Cluster, gens: Mapping[int, int]) -> Cluster:
+def cluster_renamed(x: Cluster, gens: Mapping[int, int], last: int) -> Cluster:
     """The same cluster with other generations."""
     regs = tuple(evolve(r, name=_renamed(r.name, gens)) for r in x.registrations)
-    return evolve(x, registrations=regs, generation=max(gens.values(), default=0))
+    return evolve(x, registrations=regs, generation=last)
 
 
 def view_renamed(v: View, gens: Mapping[int, int]) -> View:
@@ -129,7 +129,9 @@ def normal_cluster(x: Cluster) -> Cluster:
     """The cluster with constant seq and term, and without words for people."""
     change = x.change
     if change is not None:
-        change = evolve(change, cause="", fence="fenced" if change.fence else "")
+        verdict = _short(change.verdict)
+        fence = "fenced" if change.fence else ""
+        change = evolve(change, cause="", fence=fence, verdict=verdict)
     refused = tuple(
         evolve(r, text="", token=int(r.token > 0), term=TERM if r.term == x.term else OLD_TERM)
         for r in x.refused
@@ -145,9 +147,15 @@ def normal_cluster(x: Cluster) -> Cluster:
         noted=frozenset(),
         epoch_pods=tuple(sorted(x.epoch_pods)),
         readers=frozenset(),
-        verdict=x.verdict if x.verdict != "none" else "",
+        verdict=_short(x.verdict if x.verdict != "none" else ""),
+        lost_at_s=0,
+        answered=tuple(sorted(set(x.answered))),
         registrations=tuple(sorted(x.registrations, key=_by_gen)),
     )
+
+
+def _short(verdict: str) -> str:
+    return "unknown" if verdict.startswith("unknown") else verdict
 
 
 def _by_gen(r: Registration) -> int:
@@ -172,6 +180,7 @@ def normal_view(v: View) -> View:
         gateways=tuple(_normal_gateway(g) for g in v.gateways),
         gateways_first_read_s=_normal_first_read(v.gateways_first_read_s),
         registering_since_s=None if v.registering_since_s is None else BEFORE_S,
+        requests=tuple(evolve(r, since_s=BEFORE_S) for r in v.requests),
     )
 
 

@@ -6,7 +6,6 @@ that this very step breaks, "" when it breaks none.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import mc_brain as b
 import mc_memgraph as mg
@@ -21,15 +20,18 @@ from mc_effects import (
     sees,
     target_of,
 )
+from mc_gates import Gateways
+from mc_judge import is_torn, judged, wrongly_reset
+from mc_people import asked, closed, listed
 from mc_world import (
     BASE,
     MAIN,
     NOBODY,
-    STRICT,
     Gate,
     Message,
     Physics,
     State,
+    Step,
     pair_bit,
     spend,
     with_gate,
@@ -39,22 +41,13 @@ from mc_world import (
 from statemachine import commands as c
 from statemachine.observations import CommandEnded, CommandStarted, Failure, Outcome
 
-Label = tuple[str | int, ...]
-
-
-class Step(NamedTuple):
-    """What happens, and the world after it."""
-
-    label: Label
-    state: State
-    complaint: str = ""
-
 
 class World:
     """The steps from any state. Nothing is remembered in here but answers of the verbs."""
 
     def __init__(self, brain: Brain, physics: Physics | None = None) -> None:
         self.brain, self.physics = brain, physics or Physics()
+        self.gates = Gateways(brain, self.physics)
 
     def steps(self, s: State) -> Iterator[Step]:
         """All steps from this state, in normal form."""
@@ -72,8 +65,10 @@ class World:
             yield from self._command(s)
         elif s.view == NOBODY:
             yield Step(("elect",), s._replace(view=self.brain.fresh_view))
+        for label, after in asked(self.brain.people, s):
+            yield Step(label, after)
         yield from self._messages(s)
-        yield from self._gates(s)
+        yield from self.gates.steps(s)
         yield from self._instances(s)
         yield from self._faults(s)
 
@@ -85,6 +80,11 @@ class World:
         states = tuple((inst.up, inst.proc, inst.leaving) for inst in s.insts)
         view = self.brain.see(s.view, ("pods", states), lambda: (b.pods(states),))
         yield Step(("pods",), s._replace(view=view))
+        if self.brain.people:
+            view = self.brain.see(
+                s.view, ("requests", s.asks), lambda: (listed(self.brain.people, s.asks),)
+            )
+            yield Step(("requests",), s._replace(view=view))
         if self.brain.has_listed(s.view):
             yield Step(("gateways",), s._replace(view=self.list_gateways(s)))
             for k, gate in enumerate(s.gates):
@@ -98,8 +98,11 @@ class World:
         """The leader's view after one probe."""
         inst = s.insts[i]
         if sees(s, i):
-            key = ("answer", i, inst.proc, inst.role, inst.uuid, inst.rows, len(inst.log) > 0)
-            return self.brain.see(s.view, key, lambda: (b.answered(i, inst),))
+            counts = inst.uuid or self.brain.counts_nodes(s.head)
+            nodes = sum(item != BASE for item in inst.log) + bool(inst.uuid and BASE in inst.log)
+            known = min(nodes, 1) if counts else None
+            key = ("answer", i, inst.proc, inst.role, inst.uuid, inst.rows, known)
+            return self.brain.see(s.view, key, lambda: (b.answered(i, inst, known),))
         failure = Failure.SILENT if inst.up else Failure.REFUSED
         return self.brain.see(s.view, ("fail", i, failure), lambda: (b.failed(i, failure),))
 
@@ -125,7 +128,7 @@ class World:
             old = self.brain.in_old_term
             msgs = tuple(m._replace(command=old(m.command)) for m in msgs)
         after = s._replace(head=made.head, view=made.view, gates=gates, msgs=msgs)
-        after, complaint = _judged(after, made)
+        after, complaint = judged(after, made)
         return Step(("event", made.trigger, made.main, made.in_haste), after, complaint)
 
     # -- the leader commands
@@ -137,14 +140,24 @@ class World:
             if isinstance(command, c.ListGateways):
                 yield Step(("gateways",), s._replace(view=self.list_gateways(s)))
                 continue
+            if isinstance(command, c.CloseRequest):
+                yield self._close(s, command)
             if not goes_to_an_instance(command) or target_of(command) in busy:
                 continue
+            if self.brain.is_paused(s.head):
+                yield Step(("command", number), s, "S15: a command while paused")
             effect = perform(s, command)
             if effect is not None:
                 yield Step(("command", number), self.ended(s, number, effect))
             is_slow_kind = isinstance(command, c.Demote | c.Promote | c.Register | c.Drop | c.Mark)
             if s.budget.slow and is_slow_kind and sees(s, target_of(command)):
                 yield Step(("send", number), self._sent(spend(s, "slow"), number))
+
+    def _close(self, s: State, command: c.CloseRequest) -> Step:
+        """The answered request is gone from everywhere, so that nobody has to remember it."""
+        head, view = self.brain.without_request(s.head, s.view, command.id)
+        after = closed(self.brain.people, s, command)
+        return Step(("close", command.id), after._replace(head=head, view=view))
 
     def _sent(self, s: State, number: int) -> State:
         command = self.brain.commands.values[number]
@@ -220,91 +233,6 @@ class World:
         after = self.ended(rest, message.command, lost, started=True)
         yield Step(("answer lost", message.command), after)
 
-    # -- gateways and their clients
-
-    def _gates(self, s: State) -> Iterator[Step]:
-        main = self.brain.main_for_clients(s.head)
-        for k, gate in enumerate(s.gates):
-            if gate.mute:
-                yield Step(("unmute", k), with_gate(s, k, gate._replace(mute=False)))
-                if gate.reply:
-                    yield self._reply(s, k, gate)
-                continue
-            yield Step(("follow", k), with_gate(s, k, self.followed(gate, main)))
-            if self.physics.acks_first:
-                yield Step(("ack", k), with_gate(s, k, gate._replace(acked=True)))
-            if s.budget.unlist and gate.listed:
-                yield Step(
-                    ("unlist", k), with_gate(spend(s, "unlist"), k, gate._replace(listed=False))
-                )
-            yield from self._open(s, k, gate, main)
-            if gate.inst != NOBODY:
-                yield from self._serve(s, k, gate)
-
-    def followed(self, gate: Gate, main: int) -> Gate:
-        """The gateway once it has folded the ledger's head: cut first, then acknowledged in a
-        Lease that exists."""
-        if gate.inst != NOBODY and (gate.outdated or gate.inst != main):
-            gate = Gate()
-        return gate._replace(acked=True, listed=True, belief=NOBODY)
-
-    def _open(self, s: State, k: int, gate: Gate, main: int) -> Iterator[Step]:
-        if gate.belief != NOBODY:
-            inst = s.insts[gate.belief]
-            if inst.up and inst.role == MAIN:
-                opened = gate._replace(inst=gate.belief, proc=inst.proc, belief=NOBODY)
-                yield Step(("reopen", k, gate.belief), with_gate(s, k, opened))
-        gate = self.followed(gate, main)  # it reads the head before it asks
-        if gate.inst != NOBODY or main == NOBODY or not s.insts[main].up:
-            return
-        inst = s.insts[main]
-        if self.brain.may_use(s.head, inst.role, inst.uuid, inst.rows):
-            opened = gate._replace(inst=main, proc=inst.proc)
-            yield Step(("open", k, main), with_gate(s, k, opened))
-
-    def _serve(self, s: State, k: int, gate: Gate) -> Iterator[Step]:
-        inst = s.insts[gate.inst]
-        same = inst.up and inst.proc == gate.proc
-        if not same or not self.brain.may_use(s.head, inst.role, inst.uuid, inst.rows):
-            belief = gate.inst if self.physics.no_head_read else NOBODY
-            closed = Gate(acked=gate.acked, listed=gate.listed, belief=belief)
-            closed = closed._replace(outdated=gate.outdated and belief != NOBODY)
-            yield Step(("notice", k, gate.inst), with_gate(s, k, closed))
-        if gate.reply:
-            yield self._reply(s, k, gate)
-        elif same and inst.role == MAIN:
-            yield from self._write(s, k, gate)
-
-    def _reply(self, s: State, k: int, gate: Gate) -> Step:
-        told = with_gate(s, k, gate._replace(reply=0))
-        book = tuple(sorted({*s.book, gate.reply}))
-        return Step(("reply", k, gate.reply), told._replace(book=book))
-
-    def _write(self, s: State, k: int, gate: Gate) -> Iterator[Step]:
-        main = gate.inst
-        known = {item for inst in s.insts for item in inst.log if item > 0}
-        known |= {*s.book, *(g.reply for g in s.gates if g.reply)}
-        if blocking := mg.can_commit(s, main):
-            yield Step(("abort", k, main), mg.commit_failed(s, main, blocking))
-            return
-        if len(known) >= s.budget.writes:
-            return
-        write = max(known, default=0) + 1
-        yield Step(("write", k, main), self._acked(mg.ship(s, main, write), k, gate, write))
-        strict = sum(1 << r.replica for r in s.insts[main].rows if r.mode == STRICT)
-        if strict and s.budget.hole:
-            torn = mg.ship(spend(s, "hole"), main, write, skip=strict)
-            torn = torn._replace(holed=tuple(sorted({*torn.holed, write})))
-            yield Step(("hole", k, main), self._acked(torn, k, gate, write))
-        if s.budget.crash:
-            alone = mg.ship(spend(s, "crash"), main, write, skip=strict)
-            yield Step(("die", k, main), mg.crash(alone, main))
-
-    def _acked(self, s: State, k: int, gate: Gate, write: int) -> State:
-        if self.physics.late_replies:
-            return with_gate(s, k, gate._replace(reply=write))
-        return s._replace(book=tuple(sorted({*s.book, write})))
-
     # -- instances
 
     def _instances(self, s: State) -> Iterator[Step]:
@@ -315,7 +243,7 @@ class World:
                     yield Step(("unguarded", i), mg.restart(spend(s, "guard"), i, guarded=False))
             elif inst.role == MAIN and inst.rows:
                 yield Step(("checker", i), mg.check_rows(s, i))
-            if inst.leaving and inst.up and (self.physics.torn_death or not _is_torn(s, i)):
+            if inst.leaving and inst.up and (self.physics.torn_death or not is_torn(s, i)):
                 yield Step(("stop", i), mg.crash(s, i))
 
     def _restart(self, s: State, i: int) -> Step:
@@ -323,13 +251,7 @@ class World:
         inst = s.insts[i]
         if not inst.armed:
             return Step(("restart", i), mg.restart(s, i))
-        others = [x for k, x in enumerate(s.insts) if k != i and not x.wiped]
-        alone = [w for w in s.book if w in inst.log and all(w not in x.log for x in others)]
-        sentence = ""
-        if i in self.brain.sync_set(s.head):
-            sentence = f"S12: the data of instance {i} are set aside, and it is in the sync set"
-        elif alone:
-            sentence = f"S12: the only copy of {_write(alone[0])} is set aside"
+        sentence = wrongly_reset(self.brain, s, i)
         emptied = with_inst(s, i, mg.emptied(inst, i))
         return Step(("reset", i), mg.restart(emptied, i), sentence)
 
@@ -338,7 +260,7 @@ class World:
     def _faults(self, s: State) -> Iterator[Step]:
         budget = s.budget
         for i, inst in enumerate(s.insts):
-            if inst.up and budget.crash and (self.physics.torn_death or not _is_torn(s, i)):
+            if inst.up and budget.crash and (self.physics.torn_death or not is_torn(s, i)):
                 yield Step(("crash", i), mg.crash(spend(s, "crash"), i))
                 if budget.disk:
                     yield Step(("disk", i), self._disk_lost(spend(spend(s, "crash"), "disk"), i))
@@ -379,54 +301,3 @@ class World:
     def _deposed(self, s: State) -> State:
         late = tuple(m._replace(waiting=False) for m in s.msgs if not m.stage)
         return s._replace(head=self.brain.deposed(s.head), view=NOBODY, msgs=late)
-
-
-def _is_torn(s: State, i: int) -> bool:
-    """Whether only this instance holds a write that was acknowledged in the finalize hole."""
-    only = [w for w in s.holed if w in s.book and w in s.insts[i].log]
-    others = [inst for k, inst in enumerate(s.insts) if k != i]
-    return any(all(w not in inst.log for inst in others) for w in only)
-
-
-def _judged(s: State, made: Decided) -> tuple[State, str]:
-    """S13: an acknowledged write is on every later main, unless the verdict says that it may be
-    missing; then one write may be, and the book forgets it."""
-    if made.main < 0 or s.insts[made.main].wiped:
-        return s, ""  # it lost its disk just now: no gateway verifies it
-    held = s.insts[made.main].log
-    missing = [w for w in s.book if w not in held]
-    allowed = 0 if made.verdict == "none" else 1
-    if len(missing) > allowed:
-        return s, (
-            f"S13: instance {made.main} is given to clients (loss verdict: {made.verdict}) "
-            f"without {_write(missing[0])}"
-        )
-    return s._replace(book=tuple(w for w in s.book if w in held)), ""
-
-
-def _write(write: int) -> str:
-    return f"the acknowledged write {write}" if write else "all acknowledged writes of before"
-
-
-def _copies(s: State, write: int) -> int:
-    return sum(write in inst.log for inst in s.insts)
-
-
-def complaint(brain: Brain, s: State) -> str:
-    """The sentence of the first safety rule that does not hold in this state; "" when all do."""
-    for k, gate in enumerate(s.gates):
-        if gate.inst == NOBODY:
-            continue
-        inst = s.insts[gate.inst]
-        serves = inst.up and inst.proc == gate.proc and inst.role == MAIN
-        missing = [w for w in (BASE, *s.book) if w not in inst.log]
-        if serves and missing:
-            return f"S13: gateway {k} serves instance {gate.inst}, which lacks {_write(missing[0])}"
-    if brain.required and (lonely := [w for w in s.book if _copies(s, w) < 2]):
-        return f"durability is required: one copy holds {_write(lonely[0])}"
-    for member in sorted(brain.sync_set(s.head)):
-        inst = s.insts[member]
-        missing = [w for w in s.book if w not in inst.log and w not in s.holed]
-        if missing and not inst.wiped:
-            return f"S3: instance {member} is in the sync set without {_write(missing[0])}"
-    return ""

@@ -2,8 +2,7 @@
 
 from mc_brain import Brain
 from mc_normal import NAMES, gen_of
-from mc_steps import Label
-from mc_world import ABSENT, AHEAD, INVALID, MAIN, READY, State
+from mc_world import ABSENT, AHEAD, INVALID, MAIN, READY, Label, State
 
 from statemachine import commands as c
 
@@ -50,6 +49,9 @@ SENTENCES = {
     "seen": "the leader reaches {0} again",
     "split": "{0} and {1} lose each other",
     "joined": "{0} and {1} find each other again",
+    "ask": "a person asks: {0}",
+    "requests": "the leader lists the requests of people",
+    "close": "the request {0} is removed, for it is answered",
     "depose": "the leader is deposed; what it has sent is still on its way",
 }
 INSTANCE_AT = {

@@ -88,6 +88,7 @@ class Budget(NamedTuple):
     mute: int = 0  # gateways cut off from the API server, or dead
     leave: int = 0  # pods that somebody deletes
     unlist: int = 0  # gateway Leases that somebody deletes
+    asks: int = 0  # requests of people
 
 
 class Physics(NamedTuple):
@@ -113,7 +114,7 @@ class State(NamedTuple):
     """Everything. `head`, `view`: numbers of the interned cluster and of the leader's view, which
     is NOBODY while nobody leads. `blind`: whom the leader cannot reach; `split`: cut pairs, as bit
     masks. `book`: writes that a client was told are done; `holed`: those acknowledged in the
-    finalize hole."""
+    finalize hole; `asks`: the requests that stand in their ConfigMap."""
 
     head: int
     view: int
@@ -125,6 +126,18 @@ class State(NamedTuple):
     budget: Budget
     book: tuple[int, ...]
     holed: tuple[int, ...]
+    asks: tuple[int, ...] = ()
+
+
+Label = tuple[str | int, ...]
+
+
+class Step(NamedTuple):
+    """What happens, and the world after it."""
+
+    label: Label
+    state: State
+    complaint: str = ""
 
 
 def pair_bit(a: int, b: int) -> int:

@@ -8,7 +8,7 @@ from mc_healing import Healing
 from mc_mutants import main_is_never_its_own_candidate
 from mc_steps import World
 from mc_story import story
-from mc_traces import switched_off
+from mc_trial import switched_off
 from mc_world import NOBODY, Budget
 
 EVERY = 5  # of the states found

@@ -1,21 +1,24 @@
 """Each rule that a lost write has taught: with it nothing is lost, without it a write is."""
 
 import pytest
-from mc_traces import TRACES, Trace, explored
+from mc_asked import ASKED
+from mc_traces import TRACES
+from mc_trial import Trace, explored
 
 from statemachine import rules
 
+ALL = (*TRACES, *ASKED)
 STATES_MAX = 8_000  # with the rule on; the worlds of mc_bounds are exhausted on demand
 
 
-@pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace.name)
+@pytest.mark.parametrize("trace", ALL, ids=lambda trace: trace.name)
 def test_without_the_rule_a_write_is_lost(trace: Trace) -> None:
     """The world is true enough to punish a product without this rule."""
     found = explored(trace, is_off=True, states_max=120_000)
     assert found.violation, f"{trace.rule} is off, and {len(found.states)} states are well"
 
 
-@pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace.name)
+@pytest.mark.parametrize("trace", ALL, ids=lambda trace: trace.name)
 def test_with_the_rule_nothing_is_lost_there(trace: Trace) -> None:
     """In the same world, after the same beginning, the product keeps every promise."""
     found = explored(trace, is_off=False, states_max=STATES_MAX)

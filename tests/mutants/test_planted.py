@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from planted import MUTANTS, Mutant
+from planted import MUTANTS
+from planting import Mutant
 
 ROOT = Path(__file__).parents[2]
 

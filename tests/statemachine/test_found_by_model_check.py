@@ -1,10 +1,31 @@
 """Stories that the model check told, each reduced to one situation."""
 
+import pytest
 from attrs import evolve
-from sights import DEGRADED, NAME_B, NOW_S, OTHER, ROWS, SYNC, A, decided, row, seen, view
+from sights import (
+    DEGRADED,
+    MAIN,
+    NAME_B,
+    NOW_S,
+    OPERATIONAL,
+    OTHER,
+    ROWS,
+    SYNC,
+    A,
+    C,
+    decided,
+    failing,
+    row,
+    seen,
+    view,
+)
 
-from statemachine.ids import Instance, Role, RowStatus
-from statemachine.view import View
+from statemachine.cluster import Refused
+from statemachine.commands import Restart, WithdrawResetToken, WriteResetToken
+from statemachine.ids import Instance, Role, RowStatus, Term
+from statemachine.observations import Failure
+from statemachine.plan import plan
+from statemachine.view import InstanceView, View
 
 B = Instance("memgraph-1")
 
@@ -32,3 +53,39 @@ def test_a_register_under_way_is_not_given_up() -> None:
     """While the leader waits for its own REGISTER the row is what it is."""
     running = evolve(with_zombie(6.0), registering_since_s=NOW_S - 6.0)
     assert decided(DEGRADED, running) != "registration_retired"
+
+
+ORDERED = evolve(
+    OPERATIONAL,
+    refused=(Refused(C, OPERATIONAL.term, "diverged", token=7),),
+    registrations=OPERATIONAL.registrations[:1],
+)
+WRITTEN = seen(C, token_written=7)
+
+
+@pytest.mark.parametrize(
+    ("main", "is_carried_out"),
+    [
+        (MAIN, True),
+        (seen(A, Role.MAIN, ROWS, storage_uuid="another"), False),
+        (seen(A, Role.REPLICA), False),
+        (failing(MAIN, Failure.SILENT, 0.5), False),
+    ],
+    ids=["well", "lost its storage", "came back as REPLICA", "silent"],
+)
+def test_no_data_are_set_aside_while_the_main_is_not_whole(
+    main: InstanceView, is_carried_out: bool
+) -> None:
+    """S12, F17: a reset was ordered, then the main loses its disk; what it refused is the last copy
+    now. Neither the token nor the pod is touched, also before the loss is in the ledger."""
+    for other, command in ((WRITTEN, Restart), (seen(C, token_written=0), WriteResetToken)):
+        owed = plan(ORDERED, view(main, SYNC, other))
+        assert any(isinstance(c, command) for c in owed) is is_carried_out
+
+
+def test_an_order_of_an_earlier_term_is_not_carried_out() -> None:
+    """S12: the order is void in any other term than its own, and its token is withdrawn."""
+    later = evolve(ORDERED, term=Term(ORDERED.term + 1))
+    owed = plan(later, view(MAIN, SYNC, WRITTEN))
+    assert WithdrawResetToken(C, later.term) in owed
+    assert not any(isinstance(c, Restart | WriteResetToken) for c in owed)

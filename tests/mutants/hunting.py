@@ -1,0 +1,99 @@
+"""Who notices a planted fault: the layers of proof, asked one after the other, cheapest first.
+
+Promise: a fault counts as caught only by a check that fails with it and passes again when it is
+taken out; a check that cannot run at all (a syntax error, a crash of pytest) catches nothing.
+Tests that only compare a generated page with the code are not asked: they notice every change.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+from planting import Mutant, planted
+
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
+UNASKED = ("tests/statemachine/test_diagram_current.py",)
+LIMIT_S = 900.0
+TESTS_FAILED = 1  # pytest's exit code; others mean that it could not run
+SEEDS, SEED_MINUTES = 100, 2.0
+LAYERS = ("tests", "model check", "simulation")
+
+
+@frozen
+class Found:
+    """Who caught a fault (`layer` "" = nobody), by which check, and what it took."""
+
+    mutant: str
+    rule: str
+    layer: str
+    check: str
+    seconds: float
+    note: str = ""
+
+
+@frozen
+class Check:
+    """A layer, and what is run for it."""
+
+    layer: str
+    command: tuple[str, ...]
+
+
+def checks_of(mutant: Mutant, layers: Sequence[str]) -> list[Check]:
+    """What is asked, cheapest first."""
+    unasked = tuple(f"--ignore={path}" for path in UNASKED)
+    found = [Check("tests", (*PYTEST, *unasked, tests)) for tests in mutant.tests]
+    found.append(Check("model check", (*PYTEST, "tests/model_check")))
+    seeds = ("tests/mutants/hunt_seeds.py", str(SEEDS), str(SEED_MINUTES))
+    found.append(Check("simulation", (sys.executable, *seeds)))
+    return [check for check in found if check.layer in layers]
+
+
+def run(command: Sequence[str], tree: Path, limit_s: float = LIMIT_S) -> tuple[int, str]:
+    """Exit code, and the first line that names what failed."""
+    path = os.pathsep.join((str(tree), str(tree / "tests/simulation")))
+    env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            command, cwd=tree, env=env, capture_output=True, text=True, timeout=limit_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return -1, f"not done within {limit_s:.0f} s"
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    return done.returncode, failed[0].removeprefix("FAILED ") if failed else done.stdout[-300:]
+
+
+def passes_without(check: str, layer: str, tree: Path) -> bool:
+    """Whether what failed passes on the copy as it is."""
+    return run(command_for(check, layer), tree)[0] == 0
+
+
+def command_for(check: str, layer: str) -> tuple[str, ...]:
+    """What runs this one check alone."""
+    if layer != "simulation":
+        return (*PYTEST, check)
+    seed = check.split(":")[0].removeprefix("seed ")
+    return (sys.executable, "tests/mutants/hunt_seeds.py", "1", str(SEED_MINUTES), seed)
+
+
+def hunt(mutant: Mutant, tree: Path, layers: Sequence[str] = LAYERS) -> Found:
+    """Plant it, ask until somebody notices, and take it out again."""
+    began_s, notes = time.monotonic(), []
+    for check in checks_of(mutant, layers):
+        with planted(mutant, tree):
+            code, failure = run(check.command, tree)
+        seconds = round(time.monotonic() - began_s, 1)
+        if code not in (0, TESTS_FAILED):
+            notes.append(f"{check.layer} could not run ({code}): {failure[-160:]}")
+        if code != TESTS_FAILED:
+            continue
+        name = failure if check.layer == "simulation" else failure.split(" - ")[0].strip()
+        if passes_without(name, check.layer, tree):
+            return Found(mutant.name, mutant.rule, check.layer, name, seconds, "; ".join(notes))
+        notes.append(f"fails without the fault, too: {name}")
+    seconds = round(time.monotonic() - began_s, 1)
+    return Found(mutant.name, mutant.rule, "", "", seconds, "; ".join(notes))

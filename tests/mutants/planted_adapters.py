@@ -1,0 +1,95 @@
+"""Where the product touches the world: Kubernetes, Memgraph, sockets."""
+
+from planting import GATEWAY, KUBE, MEMGRAPH, Mutant
+
+ADAPTERS: tuple[Mutant, ...] = (
+    # -- adapters
+    Mutant(
+        "a ledger write without resourceVersion",
+        "CAS",
+        "controller/kube/ledger_store.py",
+        '"resourceVersion": base.resource_version',
+        '"resourceVersion": None',
+        KUBE,
+    ),
+    Mutant(
+        "a leader Lease by its first sight alone",
+        "lease",
+        "controller/kube/leadership.py",
+        "now_s - self._seen_at_s >= wait_s\n",
+        "now_s - self._seen_at_s >= 0\n",
+        KUBE,
+    ),
+    Mutant(
+        "a pod is deleted by name alone",
+        "S9",
+        "controller/kube/pod_control.py",
+        '        options["preconditions"] = {"uid": uid}\n',
+        "",
+        KUBE,
+    ),
+    Mutant(
+        "a gateway takes an older route",
+        "S7",
+        "gateway/desk.py",
+        "        if old is not None and route.term < old.term:\n",
+        "        if old is not None and route.term < 0:\n",
+        GATEWAY,
+    ),
+    Mutant(
+        "a session outlives its term",
+        "S4",
+        "gateway/desk.py",
+        "        allowed = frozenset[UpstreamKey]() if is_new_reign else route.keys\n",
+        "        allowed = route.keys\n",
+        GATEWAY,
+    ),
+    Mutant(
+        "the wall clock says when a Lease is over",
+        "lease",
+        "controller/kube/leadership.py",
+        "        now_s = trio.current_time()\n        if self._seen is None or seen.claim",
+        "        now_s = utc_now().timestamp()\n        if self._seen is None or seen.claim",
+        KUBE,
+    ),
+    Mutant(
+        "a reign is counted from the answer, not from the question",
+        "lease",
+        "controller/kube/leadership.py",
+        "        self._scope.deadline = sent_at_s + self._times.renew_deadline_s\n",
+        "        self._scope.deadline = trio.current_time() + self._times.renew_deadline_s\n",
+        KUBE,
+    ),
+    Mutant(
+        "two releases share a Lease",
+        "scenario 30",
+        "controller/kube/names.py",
+        'return f"{self.release}-leader"',
+        'return "memgraph-leader"',
+        KUBE,
+    ),
+    Mutant(
+        "an unknown role is a REPLICA",
+        "scenario 2",
+        "controller/memgraph/parse.py",
+        'return _known(Role, _only(records, "replication role"), Role.UNKNOWN)',
+        'return _known(Role, _only(records, "replication role"), Role.REPLICA)',
+        MEMGRAPH,
+    ),
+    Mutant(
+        "no storage client counts as ready",
+        "scenario 4",
+        "controller/memgraph/parse.py",
+        "        return RowStatus.ABSENT, None, None\n    if not",
+        "        return RowStatus.READY, 0, None\n    if not",
+        MEMGRAPH,
+    ),
+    Mutant(
+        "REGISTER without a look at the replication port",
+        "S8",
+        "controller/memgraph/instance.py",
+        "        await registrations.require_listening(command.address)\n",
+        "",
+        MEMGRAPH,
+    ),
+)

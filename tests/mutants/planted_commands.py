@@ -1,0 +1,201 @@
+"""Names, commands, identities, resets (S8-S12)."""
+
+from planting import MEMGRAPH, Mutant, core, pod
+
+COMMANDS: tuple[Mutant, ...] = (
+    # -- S8, S9: names and commands
+    core(
+        "names are used twice",
+        "S8",
+        "facts.py",
+        '_g{generation}"',
+        '_g{generation % 2}"',
+    ),
+    core(
+        "DROP on a young row",
+        "S8",
+        "plan.py",
+        "    return not cluster.rw_open and gateways_have_cut(Situation(cluster, view, main)).ok\n",
+        "    return True\n",
+    ),
+    core(
+        "REGISTER of a silent target",
+        "S8",
+        "plan.py",
+        "    if not refused and view.answers_as(r.instance, Role.REPLICA):\n",
+        "    if not refused:\n",
+    ),
+    core(
+        "a second role command while one is unsettled",
+        "S9",
+        "plan.py",
+        "    return is_current and view.is_answering(instance) and seen.unsettled is None\n",
+        "    return is_current and view.is_answering(instance)\n",
+    ),
+    core(
+        "an old answer is used for a role command",
+        "S9",
+        "plan.py",
+        "    is_current = seen.answer is not None and seen.answer.asked_at_s >= "
+        "seen.touched_at_s\n",
+        "    is_current = seen.answer is not None\n",
+    ),
+    pod(
+        "two commands at once on one instance",
+        "S9",
+        "executor.py",
+        "            if target in self._running or self._clock() < until_s or "
+        "self._nursery is None:\n",
+        "            if self._clock() < until_s or self._nursery is None:\n",
+    ),
+    Mutant(
+        "the reign is not looked at before a statement",
+        "S9",
+        "controller/memgraph/roles.py",
+        "        if not self._still_reigning():\n",
+        "        if self._still_reigning() is None:\n",
+        MEMGRAPH,
+    ),
+    # -- S10, S11, S12
+    core(
+        "no identity check",
+        "S10",
+        "guards/loss.py",
+        "    ok = s.subject is not None and f.is_ours(s.cluster, s.view, s.subject)\n",
+        "    ok = s.subject is not None\n",
+    ),
+    core(
+        "snapshot in another incarnation",
+        "S11",
+        "guards/fencing.py",
+        "        and done.incarnation == answer.incarnation\n",
+        "",
+    ),
+    Mutant(
+        "promoted without a snapshot",
+        "S11",
+        "controller/memgraph/instance.py",
+        "        await self._pin(link)\n",
+        "",
+        MEMGRAPH,
+    ),
+    core(
+        "a member of the sync set is reset",
+        "S12",
+        "guards/redundancy.py",
+        "    ok = s.subject not in s.cluster.sync and s.subject != s.cluster.main\n",
+        "    ok = s.subject is not None\n",
+    ),
+    core(
+        "a reset order outlives its term",
+        "S12",
+        "plan.py",
+        "for r in cluster.refused if r.token and r.term == cluster.term}",
+        "for r in cluster.refused if r.token}",
+    ),
+    core(
+        "a reset whatever the verdict",
+        "S12",
+        "guards/redundancy.py",
+        '    ok = how == "always" or (how == "safe" and verdict == "none")\n',
+        '    ok = how != "off"\n',
+    ),
+    core(
+        "a candidate with an open reset",
+        "S12",
+        "guards/loss.py",
+        "    return Fact(refused is None, refused.text",
+        "    return Fact(True, refused.text",
+    ),
+    # -- roles, tokens, rows
+    Mutant(
+        "a MAIN is not demoted before it is promoted",
+        "S11",
+        "controller/memgraph/instance.py",
+        "        if await read_role(link) is Role.MAIN:\n            await become(link, "
+        "Role.REPLICA)\n",
+        "",
+        MEMGRAPH,
+    ),
+    Mutant(
+        "a cached role is used for a promotion",
+        "S9",
+        "controller/memgraph/roles.py",
+        "    while await read_role(link) is not wanted:\n",
+        "    role = await read_role(link)\n    while role is not wanted and refusal is None:\n",
+        MEMGRAPH,
+    ),
+    Mutant(
+        "the role is not read back after the snapshot",
+        "S11",
+        "controller/memgraph/instance.py",
+        "        if (role := await read_role(link)) is not Role.MAIN:\n",
+        "        if (role := Role.MAIN) is not Role.MAIN:\n",
+        MEMGRAPH,
+    ),
+    Mutant(
+        "a marker carries rows that stood only before it",
+        "S3",
+        "controller/memgraph/registrations.py",
+        "    return Carried(tuple(row.name for row in before if (row.name, row.address) "
+        "in stood))\n",
+        "    return Carried(tuple(row.name for row in before if stood or not stood))\n",
+        MEMGRAPH,
+    ),
+    pod(
+        "a lost answer of a role command is a refusal",
+        "S9",
+        "executor.py",
+        "            outcome, text = Outcome.UNKNOWN, str(error)\n",
+        "            outcome, text = Outcome.REFUSED, str(error)\n",
+    ),
+    core(
+        "an unknown outcome is forgotten with the next answer",
+        "S9",
+        "observe.py",
+        "        answer=answer,\n        failing_since_s=None,\n",
+        "        answer=answer,\n        unsettled=None,\n        failing_since_s=None,\n",
+    ),
+    core(
+        "an older answer replaces a newer one",
+        "S9",
+        "observe.py",
+        "    if seen.answer is not None and answer.asked_at_s < seen.answer.asked_at_s:\n",
+        "    if seen.answer is None and answer.asked_at_s < 0:\n",
+    ),
+    core(
+        "a forced failover to an instance with an open reset",
+        "F18",
+        "rules_asked.py",
+        "(g.subject_answers, g.subject_is_ours_or_first, g.no_reset_is_open, g.subject_stays),",
+        "(g.subject_answers, g.subject_is_ours_or_first, g.subject_stays),",
+    ),
+    core(
+        "a token without an order stays",
+        "S12",
+        "plan.py",
+        "        if seen.token_written != token:\n",
+        "        if token and seen.token_written != token:\n",
+    ),
+    core(
+        "joins before its token is withdrawn",
+        "S12",
+        "rules.py",
+        "            g.token_is_withdrawn,\n",
+        "",
+    ),
+    core(
+        "any refused REGISTER means that the data diverged",
+        "scenario 14",
+        "upkeep.py",
+        "        if answer is not None and answer.code == DIVERGED:\n",
+        "        if answer is not None:\n",
+    ),
+    core(
+        "a wrong mode stays",
+        "scenario 33",
+        "upkeep.py",
+        "    if r.mode is not f.wanted_mode(cluster, view, r.instance):\n",
+        "    if r.mode is None:\n",
+    ),
+)

@@ -1,0 +1,93 @@
+"""What a planted fault is, and how it is put into a copy of the product and taken out again.
+
+Promise: the checkout is never touched; whoever leaves `planted` finds the copy as it was. What a
+newcomer gets wrong: a fault that does not change what is run is caught by nobody, so that its text
+has to stand exactly once, and the changed file has to compile.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+ROOT = Path(__file__).parents[2]
+COPIED = (
+    "statemachine",
+    "gateway",
+    "controller",
+    "tests",
+    "pyproject.toml",
+    "scripts",
+    "docs",
+    "manifests",
+)
+
+CORE = ("tests/statemachine", "tests/controller")
+POD = ("tests/controller",)
+MEMGRAPH = ("tests/memgraph",)
+KUBE = ("tests/kube",)
+GATEWAY = ("tests/gateway",)
+WEB = ("tests/web", "tests/cli")
+
+
+class NotPlanted(Exception):
+    """The product's text has changed: the fault has to be written anew."""
+
+
+@frozen
+class Mutant:
+    """One fault: `old` becomes `new` in the file. `rule`: what it breaks. `tests`: the rooms whose
+    tests are asked first, cheapest first."""
+
+    name: str
+    rule: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def changed(self, text: str) -> str:
+        """The file with the fault. Raises NotPlanted."""
+        times = text.count(self.old)
+        if times != 1:
+            raise NotPlanted(f"{self.name}: its text stands {times} times in {self.path}")
+        return text.replace(self.old, self.new)
+
+
+def core(name: str, rule: str, path: str, old: str, new: str) -> Mutant:
+    """A fault of the pure room."""
+    return Mutant(name, rule, f"statemachine/{path}", old, new, CORE)
+
+
+def pod(name: str, rule: str, path: str, old: str, new: str) -> Mutant:
+    """A fault of the loop, the gatekeeper, the executor."""
+    return Mutant(name, rule, f"controller/{path}", old, new, POD)
+
+
+def copy_of_product(directory: Path) -> Path:
+    """A copy of what is checked out, as it is now."""
+    tree = directory / "tree"
+    tree.mkdir()
+    names = [name for name in COPIED if (ROOT / name).exists()]
+    files = subprocess.run(
+        ["git", "ls-files", "--", *names], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    for name in files:
+        if name and (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_bytes((ROOT / name).read_bytes())
+    return tree
+
+
+@contextmanager
+def planted(mutant: Mutant, tree: Path) -> Iterator[None]:
+    """The fault is in the copy within, and gone afterwards."""
+    target = tree / mutant.path
+    text = target.read_text()
+    target.write_text(mutant.changed(text))
+    try:
+        yield
+    finally:
+        target.write_text(text)
