@@ -1,11 +1,17 @@
-"""The state diagram, drawn from the rule table by `transitions`: for the docs and for audits."""
+"""The state diagram, drawn from the rule table by `transitions`: for the docs and for audits; on
+request with how often each edge was taken, and when last."""
 
+import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from transitions.extensions import GraphMachine
 
 from statemachine.ids import Phase
 from statemachine.rules import RULES, transition_rows
+from statemachine.uses import NEVER, Edge, Use
+
+MERMAID_EDGE = re.compile(r"^(\s*(\w+) --> (\w+): )(.+)$", re.MULTILINE)
 
 
 class _Model:
@@ -14,9 +20,20 @@ class _Model:
     get_graph: Any
 
 
-def mermaid() -> str:
-    """The table as a Mermaid state diagram, byte-identical from run to run."""
-    return _draw("mermaid")
+def mermaid(taken: Mapping[Edge, Use] | None = None) -> str:
+    """The table as a Mermaid state diagram, byte-identical from run to run. `taken`: how often each
+    edge was; then the most taken come first."""
+    drawn = _draw("mermaid")
+    if taken is None:
+        return drawn
+
+    def weighed(found: re.Match[str]) -> str:
+        head, source, dest, triggers = found.groups()
+        edges = [Edge(name, source, dest) for name in dict.fromkeys(triggers.split(" | "))]
+        edges.sort(key=lambda edge: -taken.get(edge, NEVER).count)
+        return head + " | ".join(f"{e.trigger} {taken.get(e, NEVER).words}" for e in edges)
+
+    return MERMAID_EDGE.sub(weighed, drawn)
 
 
 def _draw(engine: Literal["mermaid", "graphviz"]) -> str:
@@ -71,17 +88,24 @@ def _row(row: dict[str, object]) -> dict[str, object]:
     return {"trigger": row["trigger"], "source": source.value, "dest": dest.value}
 
 
-def dot() -> str:
-    """The table in Graphviz' DOT language; guards stand under their trigger."""
+def dot(taken: Mapping[Edge, Use] | None = None) -> str:
+    """The table in Graphviz' DOT language; guards stand under their trigger. `taken`: how often
+    each edge was; then they are as thick, and those that never were are grey."""
     lines = ["digraph memgraph_controller {", "  rankdir=LR;", "  node [shape=box, style=rounded];"]
     lines += [f'  "{phase.value}";' for phase in Phase]
     for rule in RULES:
         guards = "".join(f"\\n[{guard.__name__}]" for guard in rule.guards)
-        lines += [
-            f'  "{source.value}" -> "{rule.target(source).value}" [label="{rule.trigger}{guards}"];'
-            for source in rule.sources
-        ]
+        for source in rule.sources:
+            edge = Edge(rule.trigger, source.value, rule.target(source).value)
+            more = "" if taken is None else _weight(taken.get(edge, NEVER))
+            use = "" if taken is None else f"\\n{taken.get(edge, NEVER).words}"
+            label = f"{rule.trigger}{use}{guards}"
+            lines.append(f'  "{edge.source}" -> "{edge.dest}" [label="{label}"{more}];')
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def _weight(use: Use) -> str:
+    return f", penwidth={use.count.bit_length()}" if use.count else ", color=gray, fontcolor=gray"
 
 
 def table() -> str:

@@ -14,6 +14,7 @@ from controller.cli.reading import Release, Target, find_release
 LAZY = {
     "sandbox": ("controller.cli.sandbox", "sandbox"),
     "demo": ("controller.cli.demo", "demo"),
+    "diagram": ("controller.cli.diagram", "diagram"),
     "report": ("controller.cli.report", "report"),
     "whatif": ("controller.cli.whatif", "whatif"),
     "difference": ("controller.cli.difference", "difference"),
@@ -256,23 +257,6 @@ def history(form: str, since: int, follow: bool, **target: str) -> None:
     if follow:
         raise SystemExit(follow_history(release, since, form, threading.Event(), FOLLOW_S))
     raise SystemExit(show_history(release, since, form))
-
-
-@cli.command(epilog=HELP)
-@click.option(
-    "--format", "form", type=click.Choice(["mermaid", "dot"]), default="mermaid", show_default=True
-)
-def diagram(form: str) -> None:
-    """The state machine, drawn from the table that the program runs by.
-
-    \b
-    Examples:
-      memgraph-controller diagram > states.mmd
-      memgraph-controller diagram --format dot | dot -Tsvg > states.svg
-    """
-    from statemachine.diagram import dot, mermaid
-
-    click.echo(mermaid() if form == "mermaid" else dot(), nl=False)
 
 
 def main() -> None:

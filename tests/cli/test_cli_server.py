@@ -103,7 +103,7 @@ def test_commands_of_absent_rooms_are_no_error(monkeypatch: pytest.MonkeyPatch) 
 
 def test_commands_of_other_rooms_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that another module brings is listed and can be run."""
-    monkeypatch.setitem(entry.LAZY, "again", ("controller.cli.entry", "diagram"))
+    monkeypatch.setitem(entry.LAZY, "again", ("controller.cli.diagram", "diagram"))
     assert "again" in run("--help")[1]
     assert run("again")[1] == mermaid()
 

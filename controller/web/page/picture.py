@@ -5,9 +5,10 @@ other; the last one taken stands out. Everything that colour tells is said in wo
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from math import hypot
+from math import hypot, log2
 
 from attrs import frozen
 
@@ -31,6 +32,7 @@ STYLE = Markup(
     ".box text{text-anchor:middle;font-size:15px;fill:#1b1f23}"
     ".edge path{fill:none;stroke:#545b63}.edge.last path{stroke:#1b1f23;stroke-width:3.2}"
 )
+Way = tuple[str, str]
 BEND = 26.0  # how far an edge bows out, so that two ways between two phases stand apart
 
 
@@ -41,6 +43,11 @@ class Edge:
     source: Phase
     dest: Phase
     triggers: tuple[str, ...]
+
+    @property
+    def way(self) -> Way:
+        """The names of its two ends."""
+        return self.source.value, self.dest.value
 
 
 @cache
@@ -59,17 +66,23 @@ def picture(phase: str, lines: Sequence[str]) -> Markup:
     return join((drawing(phase, lines), ways_out(phase)))
 
 
-def diagram_svg(phase: str, lines: Sequence[str]) -> str:
-    """The diagram as a file of its own, in one set of colours."""
-    return drawing(phase, lines, tag("style", STYLE), xmlns="http://www.w3.org/2000/svg")
+def diagram_svg(phase: str, lines: Sequence[str], *, is_weighed: bool = False) -> str:
+    """The diagram as a file of its own, in one set of colours. `is_weighed`: each way as thick as
+    it was often taken in these lines, with the number beside it."""
+    counts = _counts(lines) if is_weighed else None
+    return drawing(phase, lines, tag("style", STYLE), counts, xmlns="http://www.w3.org/2000/svg")
 
 
 def drawing(
-    phase: str, lines: Sequence[str], style: Markup | str = "", xmlns: str | None = None
+    phase: str,
+    lines: Sequence[str],
+    style: Markup | str = "",
+    counts: Counter[Way] | None = None,
+    xmlns: str | None = None,
 ) -> Markup:
     """The diagram alone."""
     taken = last_edge(lines)
-    drawn = [_edge(edge, (edge.source.value, edge.dest.value) == taken) for edge in edges()]
+    drawn = [_edge(edge, edge.way == taken, counts) for edge in edges()]
     boxes = [_box(each, each.value == phase) for each in Phase]
     last = f" The last way taken was from {taken[0]} to {taken[1]}." if taken else ""
     return tag(
@@ -117,7 +130,13 @@ def _box(phase: Phase, is_present: bool) -> Markup:
     return tag("g", body, name, class_=f"box{lit}")
 
 
-def _edge(edge: Edge, is_last: bool) -> Markup:
+def _counts(lines: Sequence[str]) -> Counter[Way]:
+    """How often each way was taken."""
+    entries = map(json.loads, lines)
+    return Counter((e["from"], e["to"]) for e in entries if e["from"] != e["to"])
+
+
+def _edge(edge: Edge, is_last: bool, counts: Counter[Way] | None) -> Markup:
     """A bow from border to border."""
     (x1, y1), (x2, y2) = CENTRES[edge.source], CENTRES[edge.dest]
     length = hypot(x2 - x1, y2 - y1)
@@ -127,8 +146,15 @@ def _edge(edge: Edge, is_last: bool) -> Markup:
     way = f"M {begin[0]:.1f} {begin[1]:.1f} Q {bend[0]:.1f} {bend[1]:.1f} {end[0]:.1f} {end[1]:.1f}"
     says = f"{edge.source.value} to {edge.dest.value}: {', '.join(map(plain, edge.triggers))}"
     head = "url(#head-last)" if is_last else "url(#head)"
-    drawn = tag("path", tag("title", says), d=way, marker_end=head)
-    return tag("g", drawn, class_="edge last" if is_last else "edge")
+    if counts is None:
+        drawn, number = tag("path", tag("title", says), d=way, marker_end=head), Markup("")
+    else:
+        count = counts[edge.way]
+        width = f"stroke-width:{1 + log2(1 + count):.1f}"
+        title = tag("title", f"{says}; taken {count} times")
+        drawn = tag("path", title, d=way, marker_end=head, style=width)
+        number = tag("text", f"{count}x", x=round(bend[0]), y=round(bend[1]), font_size=12)
+    return tag("g", drawn, number, class_="edge last" if is_last else "edge")
 
 
 def _border(phase: Phase, towards: tuple[float, float]) -> tuple[float, float]:
