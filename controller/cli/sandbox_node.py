@@ -11,6 +11,7 @@ import trio
 
 from controller.cli.exits import FAILED, HELP, Problem
 from controller.sandbox.node import NodeOptions, run_node
+from controller.sandbox.node.http_client import client_of_kubeconfig
 
 
 def _checkouts(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
@@ -52,9 +53,10 @@ def node(
         kubeconfig.absolute(), root.absolute(), names, checkouts, token_period_s=token_period
     )
     try:
-        trio.run(_run, options)
-    except* (OSError, KeyError, ValueError) as group:
-        raise Problem("; ".join(str(e) for e in group.exceptions), FAILED) from group
+        client_of_kubeconfig(options.kubeconfig)
+    except (OSError, KeyError, ValueError, StopIteration) as error:
+        raise Problem(f"{kubeconfig} makes no sense: {error!r}", FAILED) from error
+    trio.run(_run, options)
 
 
 async def _run(options: NodeOptions) -> None:

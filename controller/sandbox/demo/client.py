@@ -77,6 +77,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="append", default=[], help="host:port of an RW gateway")
     parser.add_argument("--read", action="append", default=[], help="host:port of an RO gateway")
     parser.add_argument("--intrude", action="append", default=[], help="write through this RO one")
+    parser.add_argument("--prefix", default="", help="of every id, for several runs on one cluster")
     options = parser.parse_args(words)
     logging.getLogger("neo4j").setLevel(logging.CRITICAL)
     lock = threading.Lock()
@@ -89,7 +90,7 @@ def main(words: Sequence[str] | None = None) -> int:
     stop, threads = threading.Event(), []
     for kind in ("write", "read", "intrude"):
         for number, address in enumerate(getattr(options, kind)):
-            client = Client(kind, f"{kind}{number}", address, say)
+            client = Client(kind, f"{options.prefix}{kind}{number}", address, say)
             threads.append(threading.Thread(target=client.run, args=(stop,), daemon=True))
     for thread in threads:
         thread.start()

@@ -109,12 +109,14 @@ class BoxRuntime:
         log: Path,
     ) -> trio.Process:
         """See `Runtime`."""
+        if main.pid not in self._users:
+            raise ProcessLookupError(f"the container of process {main.pid} has ended")
         user, group, groups = self._users[main.pid]
         inside = ["nsenter", f"--target={main.pid}", "--mount", "--net", "--root"]
         if user != "-":
             inside += ["setpriv", f"--reuid={user}", f"--regid={group}"]
             inside += [f"--groups={groups}"] if groups else ["--clear-groups"]
-        return await _spawn([*inside, *words], env, log)
+        return await _spawn([*inside, "env", "--chdir=/", *words], env, log)
 
     def swept(self, main: trio.Process) -> None:
         """See `Runtime`."""
@@ -134,7 +136,8 @@ class BoxRuntime:
         while True:
             await trio.sleep(period_s)
             for found in list(self._pods.values()):
-                with suppress(NotYet):  # it stays as it was
+                # What cannot be read stays as it was; a pod may be torn down meanwhile.
+                with suppress(NotYet, FileNotFoundError):
                     await self._volumes.refresh(found.volumes)
 
     # -- plans

@@ -1,0 +1,83 @@
+"""Read last: what the product asked of the API server in the whole run, compared with its rights.
+
+The audit log of the real API server is the witness; nothing here trusts a list of our own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import trio
+from kube_real_world import Cluster, Release
+
+IDLE_S = 20.0
+IDLE_REQUESTS_MAX = 5.0  # a second, for a whole idle release
+Right = tuple[str, str, str]  # group, resource (with subresource), verb
+
+
+def is_ours(entry: dict[str, Any], release: Release) -> bool:
+    """Whether a controller of the release asked."""
+    account = f"system:serviceaccount:{release.namespace}:{release.name}"
+    return bool(entry["user"]["username"] == account)
+
+
+def right_of(entry: dict[str, Any]) -> Right:
+    """The right that a request needs."""
+    ref = entry.get("objectRef") or {}
+    resource = "/".join(w for w in (ref.get("resource"), ref.get("subresource")) if w)
+    return ref.get("apiGroup", ""), resource, entry["verb"]
+
+
+async def granted(release: Release) -> set[Right]:
+    """What the Role says."""
+    role = json.loads(await release.kubectl("get", "role", release.name, "-o", "json"))
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+async def test_an_idle_cluster_asks_little(release: Release) -> None:
+    """A release that nobody uses asks at most 5 requests a second of the API server."""
+    await trio.sleep(3)
+    before = sum(is_ours(entry, release) for entry in release.cluster.audit())
+    begin_s = trio.current_time()
+    await trio.sleep(IDLE_S)
+    mine = [entry for entry in release.cluster.audit() if is_ours(entry, release)][before:]
+    rate = len(mine) / (trio.current_time() - begin_s)
+    counts = Counter(" ".join(right_of(entry)).strip() for entry in mine)
+    print(f"idle: {rate:.2f} requests/s: {dict(counts)}")
+    assert rate <= IDLE_REQUESTS_MAX, counts
+
+
+async def test_the_role_is_what_is_used(release: Release) -> None:
+    """Nothing was asked for that the Role does not grant, and nothing is granted that was not used
+    in the whole run; nothing was asked outside of the namespace."""
+    mine = [entry for entry in release.cluster.audit() if is_ours(entry, release)]
+    used = {right_of(entry) for entry in mine}
+    allowed = await granted(release)
+    assert used <= allowed, f"asked for, not granted: {sorted(used - allowed)}"
+    assert allowed <= used, f"granted, never used: {sorted(allowed - used)}"
+    assert {(e.get("objectRef") or {}).get("namespace") for e in mine} == {release.namespace}
+
+
+def test_tokens_are_bound_to_their_pods_and_read_again(
+    cluster: Cluster, installed: Release
+) -> None:
+    """Each request carries a token that names its pod; a controller uses the next one once the
+    kubelet has replaced it."""
+    tokens: dict[str, set[str]] = {}
+    for entry in cluster.audit():
+        if is_ours(entry, installed):
+            extra = entry["user"]["extra"]
+            (pod,) = extra["authentication.kubernetes.io/pod-uid"]
+            tokens.setdefault(pod, set()).update(
+                extra["authentication.kubernetes.io/credential-id"]
+            )
+    assert len(tokens) >= 2
+    assert max(len(seen) for seen in tokens.values()) >= 2, "no controller has read its token again"
