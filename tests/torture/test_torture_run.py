@@ -18,7 +18,7 @@ from controller.sandbox.world import SandboxOptions
 from controller.settings import load
 
 PATIENCE = 3.0  # this machine may have much else to do
-LIMIT_S = 280.0
+LIMIT_S = 800.0  # one that is idle needs 25
 
 
 async def sabotage(world: World) -> None:
@@ -46,6 +46,7 @@ async def played(*faults: Fault) -> Chapter:
 
 
 @pytest.mark.process
+@pytest.mark.timeout(900)
 async def test_a_killed_main_and_a_rolling_restart_lose_nothing() -> None:
     """Under clients of every kind the main is killed (scenario 77) and all instances are restarted
     as `kubectl rollout restart` does (scenarios 64, 65, 81, 107): whatever was acknowledged stands
@@ -65,6 +66,7 @@ async def test_a_killed_main_and_a_rolling_restart_lose_nothing() -> None:
 
 
 @pytest.mark.process
+@pytest.mark.timeout(900)
 async def test_a_lost_write_is_found_and_everything_is_kept() -> None:
     """A write that vanishes from all instances is one that was acknowledged and is lost, and no
     verdict says so: the torture fails, with logs, history and ledger kept."""

@@ -39,11 +39,12 @@ from torture.reading import prepare, read_instance
 from torture.watching import Watcher
 from torture.world import World
 
-START_S = 120.0
+START_S = 300.0
 WHOLE_S = 240.0  # on a busy machine; a cluster that is not whole by then is stuck
 CALM_S = 0.8
 EQUAL_S = 60.0  # an asynchronous replica gets so long for what was written last
 CLIENTS_END_S = 30.0
+PROGRESS_S = 20.0
 READ_S = 30.0
 SETS, BANKS, REGISTERS = 2, 1, 2  # clients of each controller pod's read/write gateway
 
@@ -126,6 +127,7 @@ async def _play(
 ) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watcher.run)
+        nursery.start_soon(_tell_progress, chapter, world)
         start = partial(_run_clients, chapter, world.sandbox, pace_s)
         say_round: Callable[[int], Any] = await nursery.start(start)
         for number, fault in enumerate(plan, first):
@@ -133,6 +135,20 @@ async def _play(
             await _play_round(chapter, world, fault, number)
         await world.wait_about(0.5, 1.0)
         nursery.cancel_scope.cancel()
+
+
+async def _tell_progress(chapter: Chapter, world: World) -> None:
+    """A line now and then, so that a long wait does not look like a hang."""
+    sandbox, book = world.sandbox, chapter.book
+    while True:
+        await trio.sleep(PROGRESS_S)
+        last_s = max((times[-1] for times in book.writes_s.values()), default=0.0)
+        ago_s = time.monotonic() - last_s if last_s else 0.0
+        world.tell(
+            f"    ... {sandbox.noted('phase')}, main {sandbox.noted('main')}, term "
+            f"{sandbox.noted('term')}; {len(chapter.rounds)} rounds, {len(book.acked)} writes "
+            f"acknowledged, the last one {ago_s:.1f} s ago"
+        )
 
 
 async def _play_round(chapter: Chapter, world: World, fault: Fault, number: int) -> None:
@@ -269,6 +285,7 @@ async def _read_until_equal(sandbox: Sandbox) -> dict[str, Found]:
 
 
 def _judge_ledger(chapter: Chapter, watcher: Watcher) -> None:
+    watcher.ledger.look(watcher.sandbox.ledger())
     chapter.triggers = [entry["on"] for entry in watcher.ledger.entries]
     chapter.problems += watcher.ledger.problems
     if trouble := trouble_with(watcher.ledger.lines):
