@@ -21,7 +21,8 @@ def set_aside(volume: Path, token: str | None, **more: str) -> subprocess.Comple
     if token is not None:
         (tokens / "memgraph-0").write_text(token)
     env = {"PATH": "/usr/bin:/bin", "POD_NAME": "memgraph-0"}
-    env |= {"TOKENS": str(tokens), "DATA": str(volume / "data"), **more}
+    env |= {"TOKENS": str(tokens), "DATA": str(volume / "data")}
+    env |= {"TERMINATION_LOG": str(volume / "said"), **more}
     words = ["bash", str(FILES / "set-aside.sh")]
     return subprocess.run(words, env=env, capture_output=True, text=True, check=False)
 
@@ -40,6 +41,21 @@ def test_a_new_token_moves_the_data_and_deletes_nothing(volume: Path) -> None:
     assert (volume / "data.set-aside-42/wal").read_text() == "every write"
     assert not (volume / "data").exists()
     assert (volume / "last-reset-token").read_text() == "42\n"
+
+
+@pytest.mark.parametrize("more", [{}, {"VOLUME_ROOT": "yes"}], ids=["beside", "inside"])
+def test_what_was_set_aside_is_listed_at_every_start(volume: Path, more: dict[str, str]) -> None:
+    """Token, bytes and time of each, oldest first, for the pod's status."""
+    assert set_aside(volume, None, **more).returncode == 0
+    assert (volume / "said").read_text() == ""
+    for token in ("9", "42"):
+        (volume / "data").mkdir(exist_ok=True)
+        (volume / "data/wal").write_text("every write")
+        set_aside(volume, token, **more)
+    assert set_aside(volume, "42", **more).returncode == 0
+    lines = [line.split() for line in (volume / "said").read_text().splitlines()]
+    assert [line[:2] for line in lines] == [["set-aside", "9"], ["set-aside", "42"]]
+    assert all(int(size) > 0 and int(at) > 1_700_000_000 for _, _, size, at in lines)
 
 
 def test_data_in_the_root_of_a_volume_are_moved_within_it(volume: Path) -> None:

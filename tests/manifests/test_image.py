@@ -3,6 +3,7 @@ and tried as another user who can write nowhere in it. The base image (Python, a
 is not part of this: the Python of this machine stands in for it, wherever it lies, which is why
 that user may read everything."""
 
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import urllib.error
 import urllib.request
@@ -124,6 +126,29 @@ def test_the_bill_of_materials_names_every_package(tree: Path) -> None:
     assert {re.sub(r"[-_.]+", "-", n).lower(): v for n, v in there.items()} == listed
     assert all(c["purl"] == f"pkg:pypi/{c['name']}@{c['version']}" for c in bill["components"])
     assert all("licenses" in c for c in bill["components"])
+
+
+def test_a_kubectl_plugin_is_packed_from_it(tree: Path, home: Path) -> None:
+    """The archive has the checksum of krew's manifest, and its program runs from where it was
+    unpacked, through a link, as krew installs it."""
+    url = "http://downloads.example/kubectl-memgraph.tar.gz"
+    script = str(ROOT / "scripts/krew.py")
+    subprocess.run([sys.executable, script, str(tree), url, str(home / "krew")], check=True)
+    manifest = yaml.safe_load((home / "krew/memgraph.yaml").read_text())
+    (platform,) = manifest["spec"]["platforms"]
+    (archive,) = (home / "krew").glob("*.tar.gz")
+    assert hashlib.sha256(archive.read_bytes()).hexdigest() == platform["sha256"]
+    assert platform["uri"] == url
+    assert re.fullmatch(r"v\d+\.\d+\.\d+", manifest["spec"]["version"])
+    assert len(manifest["spec"]["shortDescription"]) <= 50  # krew's own limit
+    store = home / "store"
+    with tarfile.open(archive) as packed:
+        packed.extractall(store, filter="data")
+    link = home / "kubectl-memgraph"
+    link.symlink_to(store / platform["bin"])
+    python = tree / "bin" / next(tree.glob("lib/python*")).name
+    done = as_somebody(link, "--version", PATH=f"{python.parent}:/usr/bin:/bin")
+    assert done.stdout.startswith("memgraph-controller, version"), done.stderr
 
 
 def kubeconfig(url: str) -> str:
