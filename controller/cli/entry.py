@@ -2,19 +2,21 @@
 
 import importlib
 import importlib.util
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from controller.cli.exits import FAILED, HELP, OK, USAGE, Problem
-from controller.cli.reading import Release, Target, find_release
+from controller.cli.reading import Target, find_release
 
 LAZY = {
+    "history": ("controller.cli.history_commands", "history"),
+    "verify": ("controller.cli.history_commands", "verify"),
     "sandbox": ("controller.cli.sandbox", "sandbox"),
     "demo": ("controller.cli.demo", "demo"),
     "diagram": ("controller.cli.diagram", "diagram"),
+    "diverged": ("controller.cli.diverged", "diverged"),
     "report": ("controller.cli.report", "report"),
     "whatif": ("controller.cli.whatif", "whatif"),
     "difference": ("controller.cli.difference", "difference"),
@@ -35,7 +37,6 @@ LAZY = {
         )
     },
 }
-FOLLOW_S = 1.0  # between two reads of the ledger
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -232,31 +233,6 @@ def status(form: str, http_port: int, url: str, **target: str) -> None:
         for problem in document["problems"]:
             tables.loudly(problem)
     raise SystemExit(OK if document["healthy"] else FAILED)
-
-
-@cli.command(epilog=HELP)
-@targeted
-@click.option("--since", default=0, type=click.IntRange(0), help="Only entries after this one.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is appended.")
-@output("table", "json", "yaml")
-def history(form: str, since: int, follow: bool, **target: str) -> None:
-    """Every transition of the cluster, from the verified ledger.
-
-    \b
-    A broken ledger is shown as far as it can be verified, with exit code 1.
-
-    \b
-    Examples:
-      memgraph-controller history
-      memgraph-controller history --since 40 --follow
-      memgraph-controller history -o json | jq '.[] | select(.to == "FAILOVER")'
-    """
-    from controller.cli.history import follow_history, show_history
-
-    release: Release = find_release(Target(**target))
-    if follow:
-        raise SystemExit(follow_history(release, since, form, threading.Event(), FOLLOW_S))
-    raise SystemExit(show_history(release, since, form))
 
 
 def main() -> None:

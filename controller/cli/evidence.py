@@ -22,8 +22,9 @@ from controller.web import Snapshot, status_document
 from controller.web.instances import names_of
 from statemachine.codec import LedgerCorrupt
 from statemachine.ids import Instance
-from statemachine.ledger import Ledger, fold, fold_on
+from statemachine.ledger import Ledger, based_on, fold, fold_lines
 from statemachine.observations import PodFacts
+from statemachine.snapshot import SNAPSHOT_KEY
 from statemachine.view import GatewayView, InstanceView, Policy, View
 
 STATUS_PATH = "/api/v1/status"
@@ -45,15 +46,20 @@ def verify(data: Mapping[str, str]) -> Verified:
         return Verified(fold(data), "")
     except LedgerCorrupt as error:
         trouble = str(error)
-    ledger = Ledger()
-    good: dict[str, str] = {}
-    for key in sorted(data):
-        good[key] = data[key]
+    ledger = _base_of(data)
+    for key in sorted(data.keys() - {SNAPSHOT_KEY}):
         try:
-            ledger = fold_on(ledger, good)
+            ledger = fold_lines(ledger, {key: data[key]})
         except LedgerCorrupt:
             break
     return Verified(ledger, trouble)
+
+
+def _base_of(data: Mapping[str, str]) -> Ledger:
+    try:
+        return based_on(data.get(SNAPSHOT_KEY))
+    except LedgerCorrupt:
+        return Ledger()
 
 
 def verified_of(release: Release) -> Verified:

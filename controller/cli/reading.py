@@ -15,10 +15,11 @@ from urllib.parse import quote
 from attrs import frozen
 
 from controller.cli.exits import NO_ACCESS, NOT_FOUND, USAGE, Problem
-from controller.kube import KubeNames
+from controller.kube import KIND_LABEL, RELEASE_LABEL, KubeNames
 
 CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 3.0, 10.0
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+PAGE = "50"  # objects of a list in one answer: of archives about 5 MB
 LEDGER_SELECTOR = "memgraph-controller/kind=ledger"
 Json = dict[str, Any]
 
@@ -71,9 +72,16 @@ class Api:
         return response.status, answered
 
     def items(self, path: str, selector: str) -> list[Json]:
-        """The objects of a list."""
-        found = self.get(path, {"labelSelector": selector}).get("items")
-        return [i for i in found if isinstance(i, dict)] if isinstance(found, list) else []
+        """The objects of a list, asked for in pages."""
+        query, objects = {"labelSelector": selector, "limit": PAGE}, list[Json]()
+        while True:
+            answer = self.get(path, query)
+            found = answer.get("items")
+            objects += [i for i in found or () if isinstance(i, dict)]
+            token = (answer.get("metadata") or {}).get("continue")
+            if not token:
+                return objects
+            query = {**query, "continue": str(token)}
 
 
 def answer_of(path: str, status: int, body: bytes) -> Json:
@@ -160,6 +168,11 @@ class Release:
     def ledger(self) -> Json:
         """The ledger's ConfigMap. Raises Problem: NOT_FOUND when there is none."""
         return self.api.get(f"{self.names.config_maps_path}/{self.names.ledger}")
+
+    def archives(self) -> list[Json]:
+        """The ConfigMaps with older segments of the ledger."""
+        selector = f"{RELEASE_LABEL}={self.names.release},{KIND_LABEL}=ledger-archive"
+        return self.api.items(self.names.config_maps_path, selector)
 
     def pods(self) -> list[Json]:
         """All pods of the release, instances and controllers."""

@@ -17,7 +17,7 @@ from .gateway_leases import KubeGatewayLeases
 from .leadership import LeaseLeadership
 from .ledger_archives import KubeLedgerArchives
 from .ledger_store import KubeLedgerStore
-from .names import KubeNames, KubeTimes
+from .names import KIND_LABEL, RELEASE_LABEL, KubeNames, KubeTimes
 from .parsing import gateway_facts_of, pod_facts_of, stored_ledger_of
 from .pictures import KubeInformers
 from .pod_control import KubePodControl
@@ -25,6 +25,8 @@ from .requests import KubeRequests
 from .transport import AnswerLost, Transport, Watch
 
 __all__ = [
+    "KIND_LABEL",
+    "RELEASE_LABEL",
     "AnswerLost",
     "ClientConfig",
     "CountedTransport",

@@ -1,4 +1,5 @@
-"""The hand-made pictures of the web tests are used here too; and a release on an API server."""
+"""The hand-made pictures of the web tests and the long ledgers of the state machine's are used here
+too; and a release on an API server."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-sys.path.append(str(Path(__file__).parents[1] / "web"))
+sys.path += [str(Path(__file__).parents[1] / room) for room in ("web", "statemachine")]
 
 from cli_world import World, make_world
 
