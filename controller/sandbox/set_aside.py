@@ -11,6 +11,7 @@ nothing to move and notes the token.
 
 import argparse
 import json
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 REQUEST_S = 5.0
+LISTED_MAX = 50  # a termination message has 4096 bytes
 NOTE = "last-reset-token"  # in the volume, beside the data
 
 
@@ -51,8 +53,19 @@ def set_aside(data: Path, token: int) -> Path | None:
     moved = data.exists()
     if moved:
         data.rename(kept)
+        kept.touch()
     note.write_text(str(token))
     return kept if moved else None
+
+
+def listed(data: Path) -> str:
+    """What has been set aside, one line each: "set-aside TOKEN BYTES SECONDS_SINCE_1970"."""
+    found = []
+    for kept in data.parent.glob(f"{data.name}.set-aside-*"):
+        token = kept.name.rpartition("-")[2]
+        size = sum(file.stat().st_size for file in kept.rglob("*") if file.is_file())
+        found.append((int(token), f"set-aside {token} {size} {kept.stat().st_mtime:.0f}\n"))
+    return "".join(line for _, line in sorted(found)[-LISTED_MAX:])
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -69,6 +82,8 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"cannot read the reset tokens: {error}", file=sys.stderr)
         return 1
     kept = set_aside(options.data_directory, token)
+    if where := os.environ.get("TERMINATION_LOG"):
+        Path(where).write_text(listed(options.data_directory))
     print(f"token {token}: " + (f"data set aside in {kept.name}" if kept else "nothing to do"))
     return 0
 

@@ -21,6 +21,7 @@ from .containers import BadSpec, Container, Running, Terminated, Waiting
 from .ports import ClusterApi
 from .runtime import NotYet, Runtime
 
+TERMINATION_LOG = "TERMINATION_LOG"  # variable with a path: there is no /dev of a container here
 START_ERROR = 128  # the exit code of what could not be started
 GRACE_S = 30.0  # Kubernetes' own default
 
@@ -81,7 +82,11 @@ class Care:
     def _environment(self, found: sources.Found | None) -> dict[str, str]:
         data = self._runtime.data_of(self._pod)
         own = sources.environment(self._pod, self.box.spec, self._address, data, found)
-        return {**self._policy.env, **own}
+        return {**self._policy.env, TERMINATION_LOG: str(self._last_words()), **own}
+
+    def _last_words(self) -> Path:
+        """The file that stands for /dev/termination-log."""
+        return self._log_of(self.box.name).with_suffix(".termination")
 
     async def keep_running(self, policy: str) -> None:
         """Run the container again and again, as its restart policy wants."""
@@ -103,6 +108,7 @@ class Care:
         env = await self._wait_environment()
         words = containers.command_of(self.box.spec, env, self._runtime.entrypoint)
         started_at = self._policy.now()
+        self._last_words().unlink(missing_ok=True)
         try:
             log = self._log_of(self.box.name)
             main = await self._runtime.start(self._pod, self.box.spec, words, env, log)
@@ -117,7 +123,8 @@ class Care:
             nursery.cancel_scope.cancel()
         self._runtime.swept(main)
         self.box.process = None
-        return Terminated(containers.exit_code_of(code), started_at, self._policy.now())
+        said = containers.last_words(self._last_words())
+        return Terminated(containers.exit_code_of(code), started_at, self._policy.now(), said)
 
     async def _wait_environment(self) -> dict[str, str]:
         while True:

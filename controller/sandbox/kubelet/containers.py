@@ -19,6 +19,7 @@ import trio
 from ..apiserver import Object
 
 _VARIABLE = re.compile(r"\$\$|\$\((?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\)")
+LAST_WORDS_MAX = 4096  # as Kubernetes takes of a termination message
 SIGNALLED = 128  # a shell and a container runtime report the end by signal n as 128 + n
 
 
@@ -138,6 +139,14 @@ def _opened_log(data: Path, log: Path) -> BufferedWriter:
     data.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     return log.open("ab")
+
+
+def last_words(file: Path) -> str:
+    """What a container left for its status; "" when it left nothing, or no text."""
+    try:
+        return file.read_bytes()[:LAST_WORDS_MAX].decode()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def exit_code_of(returncode: int) -> int:

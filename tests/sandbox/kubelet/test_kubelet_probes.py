@@ -56,7 +56,8 @@ async def test_what_is_found_dead_is_ended_and_started_again(node: Node, kind: s
     node.data("p").mkdir(parents=True)
     (node.data("p") / "broken").touch()
     hook = {"preStop": {"exec": {"command": ["sh", "-c", "touch hooked; rm broken"]}}}
-    made = node.create(pod("p", container(python(POLITE), lifecycle=hook, **{kind: ABSENT})))
+    probe = {**ABSENT, "initialDelaySeconds": 2}  # a program that has not begun cannot say bye
+    made = node.create(pod("p", container(python(POLITE), lifecycle=hook, **{kind: probe})))
     found = await node.wait_pod("p", lambda found: restarts(found) == 1 and is_ready(found))
     assert found["metadata"]["uid"] == made["metadata"]["uid"]
     assert (text_of(node.data("p") / "bye"), (node.data("p") / "hooked").exists()) == ("bye", True)

@@ -45,6 +45,17 @@ def test_killed_between_move_and_note(data: Path) -> None:
     assert (data.parent / subject.NOTE).read_text() == "7"
 
 
+def test_what_was_set_aside_is_listed(data: Path) -> None:
+    """Token, bytes and time of each, oldest first."""
+    assert subject.listed(data) == ""
+    for token in (9, 42):
+        subject.set_aside(data, token)
+        data.mkdir()
+        (data / "wal").write_text("x" * token)
+    lines = [line.split() for line in subject.listed(data).splitlines()]
+    assert [line[:3] for line in lines] == [["set-aside", "9", "11"], ["set-aside", "42", "9"]]
+
+
 class Answer(BaseHTTPRequestHandler):
     """A ConfigMap, or what the test wants instead."""
 

@@ -9,6 +9,8 @@
 #   POD_NAME this instance
 #   VOLUME_ROOT  "yes" where DATA is the volume itself, which cannot be moved: what lies in it is
 #            moved into DATA/.set-aside then, one entry after the other, and on the next run the rest
+# What has been set aside is listed at the end, for `memgraph-controller diverged`: one line each in
+# the pod's status, with token, bytes and time.
 set -eu
 if [ "${VOLUME_ROOT:-}" = yes ]; then
   beside="$DATA/.set-aside"
@@ -17,6 +19,17 @@ else
   beside="$(dirname "$DATA")"
 fi
 note="$beside/last-reset-token"
+name="$(basename "$DATA").set-aside"
+
+tell() {
+  for kept in "$beside/$name"-*; do
+    [ -d "$kept" ] || continue
+    bytes=$(($(du -sk "$kept" | cut -f1) * 1024))
+    echo "set-aside ${kept##*-} $bytes $(stat -c %Y "$kept")"
+  done | sort -k2,2n | tail -n 50 > "${TERMINATION_LOG:-/dev/termination-log}" 2>/dev/null || true
+}
+trap tell EXIT
+
 token=$(cat "$TOKENS/$POD_NAME" 2>/dev/null || true)
 last=$(cat "$note" 2>/dev/null || true)
 token=${token:-0} last=${last:-0}
@@ -27,7 +40,7 @@ if [ "$token" -le "$last" ]; then
   echo "token $token: nothing to do"
   exit 0
 fi
-kept="$beside/$(basename "$DATA").set-aside-$token"
+kept="$beside/$name-$token"
 if [ "${VOLUME_ROOT:-}" = yes ]; then
   mkdir -p "$kept"
   for entry in "$DATA"/* "$DATA"/.[!.]*; do
@@ -41,6 +54,7 @@ if [ "${VOLUME_ROOT:-}" = yes ]; then
 elif [ -e "$DATA" ]; then
   [ ! -e "$kept" ] || { echo "$kept is there already" >&2; exit 1; }
   mv "$DATA" "$kept"
+  touch "$kept"
   sync
   echo "token $token: data set aside in $(basename "$kept")"
 fi
