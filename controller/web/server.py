@@ -15,7 +15,8 @@ from controller.web.snapshot import SnapshotSource
 log = structlog.get_logger(__name__)
 
 IDLE_TIMEOUT_S = 15.0  # a kept connection without a request
-READ_TIMEOUT_S = 10  # of one request; none of ours has a body
+READ_TIMEOUT_S = 3600  # silence of a client that was answered: streams live that long
+STALLED_MS = 3000  # who does not read what was sent is cut: hypercorn's sends cannot be cancelled
 REQUEST_BYTES_MAX = 16_384  # line and headers
 
 
@@ -57,6 +58,7 @@ def _listen(address: Address) -> tuple[Config, Address]:
     """A configuration whose socket is bound already: hypercorn leaks it when that fails."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     bound = socket.create_server((address.host, address.port), family=family)
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)  # accepted ones too
     listening = Address(address.host, bound.getsockname()[1])
     return _config(f"fd://{bound.detach()}"), listening
 

@@ -50,6 +50,7 @@ def test_a_healthy_cluster_is_shown_whole() -> None:
     assert document["gateway_leases"][0]["vantage"] == {"memgraph-1": "ok"}
     assert document["ledger"] == {
         "seq": 41,
+        "head": "",
         "verified": True,
         "trouble": "",
         "entries": 0,

@@ -193,3 +193,27 @@ async def test_the_server_ends_while_streams_are_open() -> None:
             await stream.send_all(request)
             assert await stream.receive_some()
         await stream.aclose()
+
+
+async def test_who_does_not_read_holds_nobody_up() -> None:
+    """A client that never reads is cut after a moment, and an exit meanwhile does not wait for it
+    for longer: sends that have begun cannot be cancelled."""
+    lines = tuple(f'{{"seq":{n},"text":"{"x" * 16_000}"}}\n' for n in range(1, 1025))
+    stuck = evolve(healthy(), cluster=p.cluster(seq=len(lines)), ledger_lines=lines)
+    looked_s = [float("inf")]
+
+    def source() -> Snapshot:
+        looked_s[0] = trio.current_time()
+        return stuck
+
+    with trio.fail_after(3 * DEADLINE_S):
+        async with serving(source) as address:
+            stream = await trio.open_tcp_stream(address.host, address.port)
+            request = b"GET /api/v1/ledger/stream HTTP/1.1\r\nHost: x\r\n\r\n"
+            await stream.send_all(request)
+            while trio.current_time() - looked_s[0] < 3 * streams.LOOK_S:
+                await trio.sleep(0.02)  # until the buffers on the way are full
+            assert (await get(address, "/livez")).status == 200
+            began_s = trio.current_time()
+        assert trio.current_time() - began_s < DEADLINE_S
+        await stream.aclose()
