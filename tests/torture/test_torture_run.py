@@ -50,8 +50,8 @@ async def played(*faults: Fault) -> Chapter:
 async def test_a_killed_main_and_a_rolling_restart_lose_nothing() -> None:
     """Under clients of every kind the main is killed (scenario 77) and all instances are restarted
     as `kubectl rollout restart` does (scenarios 64, 65, 81, 107): whatever was acknowledged stands
-    on every instance, no refused write exists, registers are linearizable, the sum of the accounts
-    was constant for everybody who looked, and the ledger verifies (S4, S13, S14)."""
+    on every instance, no refused write exists (scenario 51), registers are linearizable, the sum of
+    the accounts was constant for everybody who looked, and the ledger verifies (S4, S13, S14)."""
     with trio.fail_after(LIMIT_S):
         chapter = await played(FAULTS["main-killed"], FAULTS["rolling-restart"])
     assert chapter.problems == []
