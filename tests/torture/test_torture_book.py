@@ -136,7 +136,7 @@ def test_a_register_that_goes_back_is_a_contradiction() -> None:
     assert contradictions(kept, {"memgraph-1": found(registers=((0, "v2"),))}, [], 20.0) == []
     assert len(contradictions(kept, there, [], 20.0)) == 1
     assert len(contradictions(kept, there, [change(CLEAN)], 20.0)) == 1
-    assert len(contradictions(kept, there, [change(ONE, 19.0)], 20.0)) == 1
+    assert len(contradictions(kept, there, [change(ONE, 59.0)], 60.0)) == 1
     assert contradictions(kept, there, [change(ONE, 4.0)], 20.0) == []
 
 

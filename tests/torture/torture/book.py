@@ -18,7 +18,7 @@ from torture.linear import Op, first_contradiction
 
 WRONG_ROLE = ("forbidden on the replica", "not main anymore")
 TOTAL = ACCOUNTS * BALANCE
-FORGIVEN_S = 5.0  # before a change that announced a loss: its writers' last transactions
+FORGIVEN_S = 30.0  # before a change that announced a loss: its grace, and the last transactions
 
 
 @frozen
