@@ -1,4 +1,4 @@
-"""One term of the ledger as an incident report in Markdown: what happened, when, on what evidence.
+"""One change of main as an incident report in Markdown: what happened, when, on what evidence.
 
 Promise: everything in it stands in the verified ledger, or in what is named beside it; nothing is
 concluded that the ledger does not say. What a newcomer gets wrong: times are the wall clocks of the
@@ -12,73 +12,41 @@ from typing import Any
 
 from attrs import frozen
 
-from controller.entries import between_s
+from controller.cli.term_timeline import Step, change_of_term, rows_of, steps_of
 
-Entry = Mapping[str, Any]
-BEFORE = 3  # entries of the term before, for the context
-SUSPECTED = re.compile(r" for ([0-9.]+) s of ")  # in the fact of `evidence_lasts`
-BEGINNINGS = {
-    "main_lost": "the loss was decided",
-    "switchover_started": "the switchover began",
-    "renewal_started": "the renewal began",
-    "failover_forced": "a person forced a failover",
-    "candidate_lost": "the candidate was lost",
-    "main_returned": "the main came back",
-    "leader_elected": "another leader took over",
-}
-STEPS = {
-    **BEGINNINGS,
-    "drained": "the marker went through the old main, all clients cut",
-    "drain_abandoned": "the marker did not go through in time",
-    "main_fenced": "the old main was fenced",
-    "main_promoted": "the new main was promoted, its epoch pinned",
-}
-
-
-class NoSuchTerm(ValueError):
-    """The ledger that was read does not hold this term; the text says which ones it does."""
+Entry = dict[str, Any]
+BEFORE = 3  # entries before the change, for the context
 
 
 @frozen
 class Incident:
-    """The entries of one term, what came just before, and the first entry after its promotion that
-    says that redundancy is back."""
+    """The entries of one change of main up to its redundancy, and what came just before."""
 
     term: int
     before: tuple[Entry, ...]
     entries: tuple[Entry, ...]
-    redundant: Entry | None
+    steps: tuple[Step, ...]
+
+    @property
+    def promoted(self) -> Entry | None:
+        """The entry that gave clients a main, if there is one."""
+        return next((e for e in reversed(self.entries) if e["on"] == "main_promoted"), None)
 
     @property
     def begin(self) -> Entry:
-        """The entry that all times count from."""
+        """The first entry."""
         return self.entries[0]
-
-    @property
-    def promotion(self) -> Entry | None:
-        """The entry that gave clients a main, if there is one in this term."""
-        return next((e for e in self.entries if e["on"] == "main_promoted"), None)
 
 
 def incident_of(entries: Sequence[Entry], term: int) -> Incident:
-    """The incident of this term.
+    """The change of main that this term belongs to.
 
     Raises:
-        NoSuchTerm: there is none.
+        Problem: there is no such term.
     """
-    own = tuple(e for e in entries if e["term"] == term)
-    if not own:
-        terms = [e["term"] for e in entries]
-        held = f"{min(terms)} to {max(terms)}" if terms else "none"
-        raise NoSuchTerm(f"no entry of term {term}; the ledger that was read holds {held}")
-    first = own[0]["seq"]
-    before = tuple(e for e in entries if e["seq"] < first)[-BEFORE:]
-    promoted = next((e["seq"] for e in own if e["on"] == "main_promoted"), None)
-    redundant = None
-    if promoted is not None:
-        after = (e for e in entries if e["seq"] >= promoted and e["to"] == "OPERATIONAL")
-        redundant = next(after, None)
-    return Incident(term, before, own, redundant)
+    change = change_of_term(entries, term)
+    before = [e for e in entries if e["seq"] < change[0]["seq"]][-BEFORE:]
+    return Incident(term, tuple(before), tuple(change), tuple(steps_of(change)))
 
 
 def markdown(incident: Incident, extras: Mapping[str, str]) -> str:
@@ -86,107 +54,84 @@ def markdown(incident: Incident, extras: Mapping[str, str]) -> str:
     parts = [
         f"# Term {incident.term}: {_mains(incident)}\n",
         summary(incident),
-        "## Timeline\n\n" + timeline(incident),
+        "## Steps\n\n" + _table(("step", "entry", "at", "after", "what"), rows_of(incident.steps)),
         "```mermaid\n" + sequence(incident) + "```\n",
+        "## Entries\n\n" + timeline(incident),
         "## Evidence\n\nWhat each guard saw when the event was decided.\n\n" + evidence(incident),
         *(f"## {title}\n\n{text}" for title, text in extras.items()),
         "## Ledger\n\n"
         + "The lines as they stand; `memgraph-controller verify` checks their chain.\n\n"
         + "```json\n"
-        + "".join(json.dumps(e, separators=(",", ":")) + "\n" for e in slice_of(incident))
+        + "".join(json.dumps(e, separators=(",", ":")) + "\n" for e in _all(incident))
         + "```\n",
     ]
     return "\n".join(parts)
 
 
-def slice_of(incident: Incident) -> tuple[Entry, ...]:
-    """The entries that the report speaks of, in order."""
-    after = incident.redundant
-    is_inside = after is None or after["seq"] <= incident.entries[-1]["seq"]
-    tail = () if is_inside or after is None else (after,)
-    return (*incident.before, *incident.entries, *tail)
-
-
 def summary(incident: Incident) -> str:
     """The sentences that people read first."""
-    begin, promoted = incident.begin, incident.promotion
+    begin, promoted = incident.begin, incident.promoted
     lines = [
         f"- began: {begin['at']}, by {begin.get('by', '?')}: {begin['on']}, {begin['why']}",
         f"- phase before: {begin['from']}",
     ]
-    if suspected := _suspected_s(incident):
-        lines.append(f"- suspected for {suspected:.1f} s before it was decided")
-    if promoted is not None:
-        data = promoted.get("data", {})
-        took = _since(incident, promoted)
-        lines.append(f"- main afterwards: {promoted['main']}, {took} after the beginning")
-        lines.append(f"- loss verdict: {data.get('verdict') or 'none'}")
+    if promoted is None:
+        lines.append("- nobody was promoted")
     else:
-        lines.append("- no main was promoted in this term")
-    redundant = incident.redundant
-    if redundant is not None:
-        again = f"{_since(incident, redundant)} after the beginning (entry {redundant['seq']})"
-        lines.append(f"- a second complete copy again: {again}")
-    elif promoted is not None:
-        lines.append("- a second complete copy: not yet, as far as the ledger was read")
+        lines.append(f"- main afterwards: {promoted['main']}")
+        lines.append(f"- loss verdict: {promoted['data'].get('verdict') or 'not said'}")
+    lines.append(f"- phase at the end: {incident.entries[-1]['to']}")
     return "\n".join(lines) + "\n"
 
 
 def timeline(incident: Incident) -> str:
-    """A table: time since the beginning, what, why."""
-    rows = "".join(
-        f"| {_since(incident, e)} | {e['seq']} | {e['from']} | {e['on']} | {e['to']} "
-        f"| {_cell(e['why'])} | {e.get('by', '')} |\n"
-        for e in slice_of(incident)
-    )
-    head = "| after | entry | from | event | to | why | by |\n|---|---|---|---|---|---|---|\n"
-    return head + rows
+    """All entries, one a row."""
+    rows = [
+        (e["at"], str(e["seq"]), str(e["term"]), f"{e['from']} -> {e['to']}", e["on"], e["why"])
+        for e in _all(incident)
+    ]
+    return _table(("at", "entry", "term", "phase", "event", "why"), rows)
 
 
 def sequence(incident: Incident) -> str:
-    """The steps of the change as a Mermaid sequence diagram."""
+    """The steps as a Mermaid sequence diagram."""
     lines = ["sequenceDiagram", "    participant leader", "    participant ledger"]
-    mains = [e["main"] for e in slice_of(incident) if e.get("main")]
+    mains = [e["main"] for e in _all(incident) if e.get("main")]
     lines += [f"    participant {_word(main)}" for main in dict.fromkeys(mains)]
-    for e in incident.entries:
-        what = STEPS.get(e["on"])
-        if what is None:
+    for step, row in zip(incident.steps, rows_of(incident.steps), strict=True):
+        if step.at is None:
             continue
-        said = f"{_since(incident, e)} {e['on']}: {what}"
-        lines.append(f"    leader->>ledger: {_word(said)}")
-        if e["on"] == "main_promoted" and e.get("main"):
-            lines.append(f"    Note over {_word(e['main'])}: main of term {e['term']}")
+        lines.append(f"    leader->>ledger: {_word(f'{row[3]} {step.name}, {step.what}')}")
+        if step.name == "promoted" and incident.promoted is not None:
+            main, term = _word(incident.promoted["main"]), incident.promoted["term"]
+            lines.append(f"    Note over {main}: main of term {term}")
     return "\n".join(lines) + "\n"
 
 
 def evidence(incident: Incident) -> str:
     """Facts by event."""
-    parts = []
-    for e in incident.entries:
-        facts = e.get("facts") or {}
-        if not facts:
-            continue
-        rows = "".join(f"| {guard} | {_cell(str(saw))} |\n" for guard, saw in facts.items())
-        parts.append(f"Entry {e['seq']}, {e['on']}:\n\n| guard | saw |\n|---|---|\n{rows}")
-    return "\n".join(parts) or "No event of this term had a guard.\n"
+    parts = [
+        f"Entry {e['seq']}, {e['on']}:\n\n" + _table(("guard", "saw"), e["facts"].items())
+        for e in incident.entries
+        if e.get("facts")
+    ]
+    return "\n".join(parts) or "No event of this change had a guard.\n"
+
+
+def _all(incident: Incident) -> tuple[Entry, ...]:
+    return (*incident.before, *incident.entries)
 
 
 def _mains(incident: Incident) -> str:
     """Who was main, and who is."""
-    mains = [e["main"] for e in (*incident.before[-1:], *incident.entries) if e.get("main")]
+    around = (*incident.before[-1:], *incident.entries)
+    mains = [e["main"] for e in around if e.get("main")]
     return " to ".join(dict.fromkeys(mains)) or "nobody was main"
 
 
-def _suspected_s(incident: Incident) -> float | None:
-    """For how long the evidence had lasted when the loss was decided, by its own fact."""
-    fact = str((incident.begin.get("facts") or {}).get("evidence_lasts", ""))
-    found = SUSPECTED.search(fact)
-    return float(found.group(1)) if found else None
-
-
-def _since(incident: Incident, entry: Entry) -> str:
-    passed = between_s(incident.begin["at"], entry["at"])
-    return "?" if passed is None else f"{passed:.3f} s"
+def _table(head: Sequence[str], rows: Any) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(_cell(str(cell)) for cell in row) + " |\n" for row in lines)
 
 
 def _cell(text: str) -> str:
