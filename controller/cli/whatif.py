@@ -1,6 +1,7 @@
 """`whatif`: what would happen if something broke, by the rules that run the cluster. No effect."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,8 +10,8 @@ import click
 from controller.cli import tables
 from controller.cli.entry import from_controller, output, targeted
 from controller.cli.exits import FAILED, HELP, NOT_FOUND, OK, USAGE, Problem
+from controller.cli.history_commands import from_files, reader_of
 from controller.cli.reading import Json, Target
-from statemachine.cluster import Cluster
 
 PATH = "/api/v1/whatif"
 COLUMNS = ("AFTER", "WHAT", "WHY")
@@ -31,11 +32,19 @@ ASSUMED = "assumed: every instance was well then, and the settings were the defa
 @click.option("--now", is_flag=True, help="Nothing breaks: what is about to be decided anyway.")
 @click.option("--at", "seq", type=click.IntRange(min=1), help="As of this entry of the ledger.")
 @click.option("--guards", is_flag=True, help="Show what each guard of each event saw.")
+@from_files
 @from_controller
 @output("table", "json", "yaml")
 @targeted
 def whatif(
-    now: bool, seq: int | None, guards: bool, form: str, http_port: int, url: str, **options: Any
+    now: bool,
+    seq: int | None,
+    files: tuple[Path, ...],
+    guards: bool,
+    form: str,
+    http_port: int,
+    url: str,
+    **options: Any,
 ) -> None:
     """Ask the rules what they would do; nothing is done, and nothing is written.
 
@@ -56,7 +65,9 @@ def whatif(
     if not now and not any(asked.values()):
         raise Problem("what shall break? --kill, --hang, --partition, or --now for nothing", USAGE)
     target = Target(**options)
-    document = _then(target, seq, asked) if seq else _asked(target, url, http_port, asked)
+    if files and not seq:
+        raise Problem("files hold the past: say which entry with --at", USAGE)
+    document = _then(target, files, seq, asked) if seq else _asked(target, url, http_port, asked)
     if form == "table":
         _print(document, guards)
     else:
@@ -70,13 +81,18 @@ def _asked(target: Target, url: str, http_port: int, asked: Mapping[str, Sequenc
     return ask_leader(target, url, http_port, f"{PATH}?{urlencode(asked, doseq=True)}")
 
 
-def _then(target: Target, seq: int, asked: Mapping[str, Sequence[str]]) -> Json:
+def _then(
+    target: Target, files: tuple[Path, ...], seq: int, asked: Mapping[str, Sequence[str]]
+) -> Json:
     """From the ledger alone."""
     from controller.web.whatif import Nonsense, foresight_document, supposition
     from statemachine.supposed import supposed_view
     from statemachine.view import Policy
 
-    cluster = _cluster_at(target, seq)
+    chain = reader_of(files, target)(0)
+    cluster = chain.cluster_at(seq)
+    if cluster is None:
+        raise Problem(f"the history holds entries {chain.first} to {chain.cluster.seq}", NOT_FOUND)
     eligible = tuple(sorted(cluster.sync)) or ((cluster.main,) if cluster.main else ())
     view = supposed_view(cluster, Policy(eligible=eligible))
     try:
@@ -84,19 +100,6 @@ def _then(target: Target, seq: int, asked: Mapping[str, Sequence[str]]) -> Json:
     except Nonsense as error:
         raise Problem(str(error), NOT_FOUND) from error
     return {"pod": "", "is_leader": False, **found}
-
-
-def _cluster_at(target: Target, seq: int) -> Cluster:
-    """The fold of the verified ledger up to this entry."""
-    from controller.cli.evidence import verify
-    from controller.cli.reading import find_release
-    from controller.kube import stored_ledger_of
-
-    data = stored_ledger_of(find_release(target).ledger()).data
-    cluster = verify({k: v for k, v in data.items() if k <= f"{seq:08d}"}).ledger.cluster
-    if cluster.seq != seq:
-        raise Problem(f"the ledger can be verified up to entry {cluster.seq} only", NOT_FOUND)
-    return cluster
 
 
 def _print(document: Json, guards: bool) -> None:
