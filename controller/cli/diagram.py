@@ -1,11 +1,13 @@
 """`diagram`: the state machine as a picture, by itself or weighed by what has happened."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from controller.cli.entry import targeted
-from controller.cli.exits import FAILED, HELP, OK
+from controller.cli.exits import HELP, OK
+from controller.cli.history_commands import from_files, reader_of
 from controller.cli.reading import Target
 
 
@@ -20,12 +22,13 @@ from controller.cli.reading import Target
 @click.option(
     "--history", is_flag=True, help="Weigh each edge by how often it was taken, and when."
 )
+@from_files
 @targeted
-def diagram(form: str, history: bool, **target: Any) -> None:
+def diagram(form: str, history: bool, files: tuple[Path, ...], **target: Any) -> None:
     """The state machine, drawn from the table that the program runs by.
 
     \b
-    With --history the ledger of a release is read, verified and counted.
+    With --history the ledger of a release and its archives are read, verified and counted.
 
     \b
     Examples:
@@ -34,8 +37,8 @@ def diagram(form: str, history: bool, **target: Any) -> None:
       memgraph-controller diagram --format dot --history | dot -Tsvg > taken.svg
     """
     nothing: tuple[str, tuple[str, ...], int] = ("", (), OK)
-    phase, lines, code = _read(Target(**target)) if history else nothing
-    click.echo(drawn(form, phase, lines, is_weighed=history), nl=False)
+    phase, lines, code = _read(Target(**target), files) if history or files else nothing
+    click.echo(drawn(form, phase, lines, is_weighed=history or bool(files)), nl=False)
     raise SystemExit(code)
 
 
@@ -52,14 +55,10 @@ def drawn(form: str, phase: str, lines: tuple[str, ...], *, is_weighed: bool) ->
     return dot(taken) if form == "dot" else mermaid(taken)
 
 
-def _read(target: Target) -> tuple[str, tuple[str, ...], int]:
-    """Phase, lines of the verified ledger, exit code."""
-    from controller.cli import tables
-    from controller.cli.evidence import verified_of
-    from controller.cli.reading import find_release
+def _read(target: Target, files: tuple[Path, ...]) -> tuple[str, tuple[str, ...], int]:
+    """Phase, lines of the verified history, exit code."""
+    from controller.cli.history import complain
 
-    verified = verified_of(find_release(target))
-    ledger = verified.ledger
-    if verified.trouble:
-        tables.loudly(f"the ledger is broken after entry {ledger.seq}: {verified.trouble}")
-    return ledger.cluster.phase.value, ledger.lines, FAILED if verified.trouble else OK
+    chain = reader_of(files, target)(0)
+    lines = tuple(line for _, line in chain.entries())
+    return chain.cluster.phase.value, lines, complain(chain)

@@ -52,13 +52,14 @@ def diverged(form: str, **target: str) -> None:
       memgraph-controller diverged
       memgraph-controller diverged -o json | jq '.[] | select(.bytes > 1e9)'
     """
-    from controller.cli.evidence import utc_now, verified_of
+    from controller.cli.evidence import utc_now
+    from controller.cli.pieces import chain_of
     from controller.cli.reading import find_release
 
     release = find_release(Target(**target))
-    ledger = verified_of(release).ledger
-    why = reasons(ledger.lines)
-    waiting = list(waiting_of(ledger.cluster.refused))
+    chain = chain_of(release)
+    why = reasons([line for _, line in chain.entries()])
+    waiting = list(waiting_of(chain.cluster.refused))
     branches = [*waiting, *(b for pod in release.pods() for b in set_aside_of(pod, why))]
     if form == "table":
         _print(branches, utc_now())
@@ -91,7 +92,7 @@ def set_aside_of(pod: Json, why: Mapping[int, str]) -> Iterator[Branch]:
             found = list(map(LINE.match, str(ended.get("message", "")).splitlines()))
             for match in filter(None, found):
                 seq, size, at_s = map(int, match.groups())
-                reason = why.get(seq, "ordered by an entry that is in the archives by now")
+                reason = why.get(seq, "ordered by an entry that is not there any more")
                 at = datetime.fromtimestamp(at_s, UTC).isoformat()
                 yield Branch(name, "set aside", seq, reason, size, at)
             if found:

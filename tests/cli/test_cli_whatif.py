@@ -95,7 +95,9 @@ async def test_history_can_be_asked_too(world: World) -> None:
     result = await world.cli("whatif", "--at", str(seq), "--kill", "memgraph-1")
     assert f"from entry {seq} of the ledger (assumed:" in result.stdout
     beyond = await world.cli("whatif", "--at", "9999", "--kill", "memgraph-1")
-    assert "can be verified up to entry" in beyond.output
+    assert f"holds entries 1 to {seq}" in beyond.output
+    files = await world.cli("whatif", "--file", "/dev/null", "--now")
+    assert "say which entry with --at" in files.output
 
 
 async def test_only_one_question_is_thought_about_at_a_time(
