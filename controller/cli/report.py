@@ -5,15 +5,19 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from controller.cli.entry import targeted
-from controller.cli.exits import HELP
+from controller.cli.exits import HELP, NOT_FOUND, Problem
 from controller.cli.history_commands import from_files, reader_of
 from controller.cli.incident import Incident, incident_of, markdown
 from controller.cli.reading import Json, Target
+from controller.cli.term_timeline import document_of
+
+if TYPE_CHECKING:
+    from statemachine.chain import Chain
 
 SECRET = re.compile(r"PASSWORD|TOKEN|SECRET|_KEY$", re.IGNORECASE)
 AROUND = timedelta(seconds=30)  # log lines so long before and after are of interest
@@ -26,12 +30,18 @@ PLANNED = ("switchover_started", "renewal_started")
 @click.option("--term", type=click.IntRange(min=0), help="Default: of the last failover.")
 @click.option("--logs", multiple=True, type=click.File(), help="Logs of controllers, JSON lines.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write there.  [default: print]")
+@click.option(
+    "--as-test",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write the ledger and what it tells there, as tests/incidents of the project has it.",
+)
 @from_files
 @targeted
 def report(
     term: int | None,
     logs: tuple[Any, ...],
     out: Path | None,
+    as_test: Path | None,
     files: tuple[Path, ...],
     **target: str,
 ) -> None:
@@ -58,12 +68,33 @@ def report(
     if logs:
         extras["Logs"] = logs_of(incident, (line for file in logs for line in file))
     text = markdown(incident, extras)
+    if as_test is not None:
+        write_test(as_test, chain, incident)
     if out is None:
         click.echo(text, nl=False)
     else:
         out.write_text(text)
         click.echo(f"wrote {out}: {len(incident.entries)} entries", err=True)
     raise SystemExit(complain(chain))
+
+
+def write_test(directory: Path, chain: "Chain", incident: Incident) -> None:
+    """Two files: the lines up to the end of the incident, and what `history --term` tells of them.
+    Whatever the program becomes, it must read the one and tell the other.
+
+    Raises:
+        Problem: the history does not begin with its first entry, so that it cannot be replayed.
+    """
+    if chain.first != 1:
+        text = f"the history begins with entry {chain.first}: it cannot be replayed from the start"
+        raise Problem(text, NOT_FOUND)
+    last = incident.entries[-1]["seq"]
+    directory.mkdir(parents=True, exist_ok=True)
+    ledger = directory / f"{incident.begin['on']}-{last}.jsonl"
+    ledger.write_text("".join(line for seq, line in chain.entries() if seq <= last))
+    told = document_of(incident.term, incident.entries, incident.steps)
+    ledger.with_suffix(".json").write_text(json.dumps(told, indent=2) + "\n")
+    click.echo(f"wrote {ledger} and what it tells", err=True)
 
 
 def last_change(entries: Sequence[Mapping[str, Any]]) -> int:

@@ -62,6 +62,16 @@ async def test_files_are_enough(world: World, tmp_path: Path) -> None:
     assert "## Settings" not in result.stdout
 
 
+async def test_an_incident_becomes_a_test(world: World, tmp_path: Path) -> None:
+    """The ledger up to its end, and what it tells; one that lacks its beginning becomes none."""
+    result = await world.cli("report", "--as-test", str(tmp_path / "incidents"))
+    assert result.exit_code == 0, result.output
+    (ledger,) = (tmp_path / "incidents").glob("*.jsonl")
+    assert ledger.read_text() == "".join(p.history().lines)
+    told = json.loads(ledger.with_suffix(".json").read_text())
+    assert [s["step"] for s in told["steps"]][:4] == ["suspected", "decided", "fenced", "promoted"]
+
+
 async def test_a_broken_ledger_is_said_aloud(world: World) -> None:
     """What can be verified is told, and the exit code is 1."""
     data = dict(p.history().data)
