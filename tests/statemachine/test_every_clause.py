@@ -24,6 +24,7 @@ from sights import (
     decided,
     failing,
     gateway,
+    joined,
     pod,
     promoted,
     refused,
@@ -35,13 +36,16 @@ from sights import (
 from statemachine import facts as f
 from statemachine.cluster import Cluster
 from statemachine.commands import Demote, Mark, Promote, Register, WithdrawResetToken
+from statemachine.events import Event, MainPromoted
+from statemachine.evolve import evolve as fold
 from statemachine.facts import Situation
 from statemachine.guards import candidate_is_promoted, fence_proof, proof_of_sync
-from statemachine.ids import Incarnation, Role, RowStatus, Seq, Term
+from statemachine.ids import Durability, Incarnation, Mode, Phase, Role, RowStatus, Seq, Term
 from statemachine.observations import Failure, GatewaysListed, ProbeAnswered
 from statemachine.observe import observe
 from statemachine.plan import plan
-from statemachine.view import InstanceView, Marker, Unsettled, View
+from statemachine.route import route
+from statemachine.view import InstanceView, Marker, RefusedRegistration, Unsettled, View
 
 MARKER = Marker(DEGRADED.term, NOW_S - 0.4, NOW_S - 0.3, (NAME_B,), ((B, Incarnation(2)),))
 
@@ -223,3 +227,72 @@ def test_gateways_are_listed_after_the_closing_event() -> None:
     """S6: a list of before it shows gateways as they were when writes were open."""
     early = view(MAIN, SYNC, OTHER, gateways_read_after=Seq(FAILOVER.rw_closed_seq - 1))
     assert refused(FAILOVER, early, "main_fenced").guard == "gateways_have_cut"
+
+
+def test_nobody_joins_before_its_token_is_withdrawn() -> None:
+    """S12: with a reset token its data would be gone at its next start."""
+    sure = evolve(SYNC, token_written=0)
+    for other in (SYNC, evolve(SYNC, token_written=7)):
+        what = view(marked(), other, OTHER)
+        assert refused(DEGRADED, what, "sync_joined").guard == "token_is_withdrawn"
+    assert decided(DEGRADED, view(marked(), sure, OTHER)) == "sync_joined"
+
+
+@pytest.mark.parametrize(
+    ("code", "trigger"), [(3, "instance_refused"), (5, "registration_retired")]
+)
+def test_only_error_3_says_something_of_the_data(code: int, trigger: str) -> None:
+    """Scenario 14: any other refusal of REGISTER gives up the name, and nothing else."""
+    refusal = RefusedRegistration(NAME_B, code, f"Error: {code}")
+    main = seen(A, Role.MAIN, ROWS[1:])
+    what = view(main, SYNC, OTHER, refused_registrations=(refusal,))
+    assert decided(DEGRADED, what) == trigger
+
+
+def test_a_wrong_mode_is_put_right() -> None:
+    """Scenario 33: an eligible replica that is registered as ASYNC, and need not be, gets a new
+    name."""
+    registrations = (joined(mode=Mode.ASYNC, is_joined=False), DEGRADED.registrations[1])
+    main = seen(A, Role.MAIN, (row(NAME_B, B, Mode.ASYNC), ROWS[1]))
+    cluster = evolve(DEGRADED, registrations=registrations)
+    assert decided(cluster, view(main, SYNC, OTHER)) == "registration_retired"
+
+
+def test_what_was_refused_once_is_decided_later() -> None:
+    """Scenario 35: that a refusal stands in the ledger does not keep anybody from trying again."""
+    silent = view(failing(MAIN, Failure.REFUSED, 9.0, pod=None), SYNC, OTHER)
+    noted = evolve(OPERATIONAL, noted=frozenset({"main_lost/memgraph-1/vantages_agree"}))
+    assert decided(noted, silent) == decided(OPERATIONAL, silent) == "main_lost"
+
+
+def test_required_means_two_copies() -> None:
+    """F11: with durability `required` a main that is promoted alone does not take writes yet."""
+    required = evolve(FENCED, durability=Durability.REQUIRED)
+    alone = Event(MainPromoted(B, frozenset(), "none"), FENCED.phase, Phase.DEGRADED, "because")
+    assert not fold(required, alone).rw_open
+    assert fold(FENCED, alone).rw_open
+
+
+def test_a_planned_change_is_not_fenced_before_it_is_drained() -> None:
+    """S13: else the candidate may lack what was acknowledged last, and the verdict says "none"."""
+    assert FAILOVER.change is not None
+    change = evolve(FAILOVER.change, is_planned=True, needs_drain=True)
+    planned = evolve(FAILOVER, change=change)
+    demoted = view(seen(A, Role.REPLICA), SYNC, OTHER, term_since_s=NOW_S)
+    assert refused(planned, demoted, "main_fenced").guard == "drained_if_needed"
+    assert decided(evolve(planned, change=evolve(change, is_drained=True)), demoted) == (
+        "main_fenced"
+    )
+
+
+def test_an_instance_without_an_ip_has_no_address() -> None:
+    """Scenario 6: no socket may be opened to nowhere, which is this very machine."""
+    homeless = evolve(SYNC, pod=pod(B, ip=""))
+    assert f.replication_address(view(MAIN, homeless), B) == ""
+
+
+def test_while_the_main_changes_writes_are_closed_for_that_reason() -> None:
+    """S4: whatever else is in the fold, FAILOVER opens nothing."""
+    routes = route(evolve(FAILOVER, rw_open=True), view(MAIN, SYNC, OTHER))
+    assert routes.main is None
+    assert "candidate" in routes.reason
