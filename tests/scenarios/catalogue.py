@@ -1,7 +1,6 @@
 """Incidents of this kind of system, each in one sentence that must not be false, by stable numbers.
 
-They were collected from the history of another controller for the same job, from Memgraph's source
-and from its behaviour. A number that is missing never stood for anything that could be tested.
+The numbers are names that tests and transcripts use; that some are missing means nothing.
 `ALSO` names tests that show one without saying its number; `NOT_COVERED` says what nobody shows,
 and why.
 """
@@ -119,13 +118,18 @@ ALSO: dict[int, tuple[str, ...]] = {
         "kube/test_kube_ledger_store.py::test_a_stale_writer_is_refused",
         "kube/test_kube_leadership.py::test_paused_leader_stops_when_it_wakes",
     ),
-    30: ("manifests/test_chart.py::test_two_releases_share_nothing",),
+    29: ("kube_real/test_kube_real_life.py::test_uninstall_and_install_again",),
+    30: (
+        "kube_real/test_kube_real_life.py::test_two_releases_in_one_namespace",
+        "manifests/test_chart.py::test_two_releases_share_nothing",
+    ),
     31: (
         "statemachine/test_decisions.py::test_foreign_data_are_not_registered",
         "statemachine/test_upkeep.py::test_a_replica_that_lost_its_disk_gets_a_new_name",
     ),
     39: ("gateway/test_desk_waiting.py::test_a_silent_upstream_times_out",),
     51: ("memgraph/test_memgraph_registrations.py::test_marker_that_the_main_aborts_is_refused",),
+    56: ("kube_real/test_kube_real_rollouts.py::test_scale_up_and_down",),
     62: ("controller/test_pod_flow.py::test_refused_instance_is_reset_and_joins_again",),
     63: ("controller/test_pod_flow.py::test_data_that_may_be_acknowledged_wait_for_a_person",),
     64: (
@@ -137,7 +141,9 @@ ALSO: dict[int, tuple[str, ...]] = {
     69: ("statemachine/test_prestop.py::test_may_stop",),
     71: ("statemachine/test_prestop.py::test_may_stop",),
     76: ("controller/test_prestop_hook.py::test_it_waits_until_stopping_is_safe",),
+    77: ("kube_real/test_kube_real_install.py::test_main_force_deleted",),
     79: ("manifests/test_chart.py::test_the_hook_is_the_programs_own",),
+    81: ("kube_real/test_kube_real_rollouts.py::test_rolling_restart_of_memgraph",),
     82: ("gateway/test_gateway_route.py::test_dial_in_flight_never_reaches_the_old_upstream",),
     83: ("gateway/test_gateway_route.py::test_a_thousand_sessions_are_cut",),
     86: ("gateway/test_desk_limits.py::test_idle_timeout_sees_activity",),
@@ -149,6 +155,7 @@ ALSO: dict[int, tuple[str, ...]] = {
         "sandbox/scenarios/test_incidents.py::test_leaders_die_and_the_api_server_goes_away",
         "web/test_web_server.py::test_shutdown_does_not_wait_for_clients",
     ),
+    97: ("kube_real/test_kube_real_trouble.py::test_the_api_server_is_away",),
     98: ("kube/test_kube_informer.py::test_deletion_and_recreation_during_a_gap_are_found",),
     99: ("kube/test_kube_leadership.py::test_refusals_are_told_once",),
     102: (
