@@ -106,7 +106,7 @@ async def run_chapter(
             await prepare(sandbox.gateway(sandbox.controllers[0]), START_S)
             await _play(chapter, world, watcher, plan, first, pace_s)
             await _look_at_the_end(chapter, world, watcher)
-        except trio.TooSlowError:
+        except* trio.TooSlowError:
             chapter.problems.append(f"not whole again in time: {_state(sandbox)}")
         _judge_ledger(chapter, watcher)
         if chapter.problems or keeps_all:
