@@ -26,8 +26,9 @@ REFUSED = "forbidden on the replica"
 @click.command("check-gateways", epilog=HELP)
 @click.option("--write", required=True, metavar="HOST:PORT", help="The read/write gateway.")
 @click.option("--read", required=True, metavar="HOST:PORT", help="The read-only gateway.")
+@click.option("--tls", is_flag=True, help="The gateways speak TLS; any certificate will do.")
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds for each check.")
-def check_gateways(write: str, read: str, timeout: float) -> None:
+def check_gateways(write: str, read: str, tls: bool, timeout: float) -> None:
     """Write through the one, read through the other, and see a write refused there.
 
     User and password come from MEMGRAPH_USER and MEMGRAPH_PASSWORD. Nothing is left behind.
@@ -37,7 +38,8 @@ def check_gateways(write: str, read: str, timeout: float) -> None:
         ("a read through the read-only gateway", read, reads),
         ("no write through the read-only gateway", read, refuses_writes),
     )
-    results = [_check(what, address, holds, timeout) for what, address, holds in checks]
+    scheme = "bolt+ssc" if tls else "bolt"
+    results = [_check(what, f"{scheme}://{at}", holds, timeout) for what, at, holds in checks]
     sys.exit(OK if all(results) else FAILED)
 
 
@@ -76,9 +78,7 @@ def _check(what: str, address: str, holds: Callable[[Driver], None], timeout_s: 
     auth = (user, password) if user else None
     while True:
         try:
-            with GraphDatabase.driver(
-                f"bolt://{address}", auth=auth, connection_timeout=CONNECT_S
-            ) as driver:
+            with GraphDatabase.driver(address, auth=auth, connection_timeout=CONNECT_S) as driver:
                 holds(driver)
         except AssertionError as error:
             click.echo(f"FAILED  {what} ({address}): {error}")

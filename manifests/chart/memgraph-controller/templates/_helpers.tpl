@@ -22,6 +22,14 @@ app.kubernetes.io/component: database
 {{ toYaml .Values.memgraph.existing.podLabels }}
 {{- end -}}
 {{- end -}}
+{{- define "mc.podLabels" -}}
+{{- $labels := list -}}
+{{- range $key, $value := .Values.memgraph.existing.podLabels -}}
+{{- $labels = append $labels (printf "%s=%s" $key $value) -}}
+{{- end -}}
+{{ join "," $labels }}
+{{- end -}}
+{{- define "mc.scheme" -}}bolt{{ if .Values.gateway.tls.secretName }}+s{{ end }}{{- end -}}
 {{- define "mc.labels" -}}
 {{ include "mc.selector" . }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
