@@ -17,7 +17,7 @@ from controller.chronicle import utc_now
 from controller.errors import ControllerError
 from controller.gateways import Gateways, Kind, Wish
 from controller.ports import GatewayLeases, MemgraphInstance
-from controller.readers import lag_of, may_read, share_of
+from controller.readers import lag_of, may_become_main, may_read, share_of
 from controller.standing import Standing
 from controller.verify import has_rows_for_sync_set, why_not_main
 from gateway import Route, Upstream
@@ -29,6 +29,7 @@ from statemachine.view import View
 
 log = structlog.get_logger(__name__)
 
+DEAF = "no replica is left that cannot have become main: the ledger's head is not confirmed"
 DOUBTS_MAX = 64  # doubted incarnations remembered; older ones are gone by then
 DRAIN_S = 0.2  # clients of a planned change may end what they have begun
 RETRY_S = 0.1  # after a verification failed
@@ -98,7 +99,8 @@ class Gatekeeper:
         routes = route(cluster, view)
         self._follow_rw(routes, view)
         readers = self._readers(routes, view)
-        self._apply(Kind.RO, Route(int(routes.term), readers, "" if readers else "no replica"))
+        reason = "" if readers else DEAF if self.standing.is_fenced else "no replica"
+        self._apply(Kind.RO, Route(int(routes.term), readers, reason))
         if cluster.seq > self._marked:
             self._marked = cluster.seq
             self._gateways.mark(int(cluster.seq), self._acknowledge)
@@ -166,7 +168,8 @@ class Gatekeeper:
 
     def _readers(self, routes: Routes, view: View) -> tuple[Upstream, ...]:
         """Readers of the ledger that answer this pod as REPLICA (or as the main, where the user
-        allowed that) in a known incarnation (S14)."""
+        allowed that) in a known incarnation; while the head cannot be confirmed only those that
+        nobody can have made main meanwhile (S14)."""
         found = []
         for instance in sorted(routes.readers):
             role = Role.MAIN if instance == routes.main else Role.REPLICA
@@ -186,7 +189,8 @@ class Gatekeeper:
         applied = self._applied.get(Kind.RO)
         was_read = applied is not None and any(u.instance == instance for u in applied.upstreams)
         near = may_read(self._cluster, view, instance, self._read_max_lag, was_read)
-        return self.standing.may_open and failure is None and fits and near
+        is_deaf = self.standing.is_fenced and may_become_main(view, instance)
+        return self.standing.may_open and failure is None and fits and near and not is_deaf
 
     def _apply(self, kind: Kind, wanted: Route) -> None:
         if self._applied.get(kind) == wanted:

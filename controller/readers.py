@@ -51,3 +51,9 @@ def share_of(lag: int | None) -> float:
     if lag is None:
         return 1.0
     return next((share for most, share in SHARES if lag <= most), LEAST_SHARE)
+
+
+def may_become_main(view: View, instance: Instance) -> bool:
+    """Whether others may make it the main while this pod hears nothing: then reads through us would
+    reach a writable instance (S14). Of no concern where the user allows reads of the main."""
+    return instance in view.policy.eligible and not view.policy.read_fallback_main

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 from fake_world import FakeGateways, World, make_pod
 
 from controller.archivist import Retention
+from controller.gateways import Kind
 from controller.pod import ControllerPod
 from statemachine.archive import LIMITS
 from statemachine.codec import decode, key_of
@@ -274,6 +276,33 @@ async def test_api_server_down_closes_the_gateways(autojump_clock: Any, nursery:
         scene.world.api_is_up = True
         scene.world.stir()
         await scene.wait_writable("memgraph-0")
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("fallback", "readers"), [(False, {"memgraph-2"}), (True, {"memgraph-1", "memgraph-2"})]
+)
+async def test_a_deaf_gateway_reads_only_who_cannot_have_become_main(
+    autojump_clock: Any, nursery: Any, fallback: bool, readers: set[str]
+) -> None:
+    """While a pod cannot confirm the head others may promote an eligible replica, and its readers
+    would reach a writable instance (S14); the others are read on, and all again afterwards. Where
+    reads of the main are allowed nothing changes."""
+    scene = Scene(nursery, evolve(POLICY, read_fallback_main=fallback))
+
+    def read_from(pod: str) -> set[str]:
+        return {u.instance for u in scene.gateways[pod].routes[Kind.RO].upstreams}
+
+    with trio.fail_after(LIMIT_S):
+        await operational(scene)
+        everybody = {"memgraph-1", "memgraph-2"}
+        await scene.wait(lambda: read_from("controller-1") == everybody, "readers")
+        scene.world.leaseless.add("controller-1")
+        await trio.sleep(5.1)
+        assert read_from("controller-1") == readers
+        assert read_from("controller-0") == everybody
+        scene.world.leaseless.clear()
+        await scene.wait(lambda: read_from("controller-1") == everybody, "readers again")
         nursery.cancel_scope.cancel()
 
 
