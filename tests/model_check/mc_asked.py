@@ -1,8 +1,8 @@
-"""Traces about replies that come late, data that are reset, and what people ask for: F10, F17, F18."""
+"""Traces about late replies, false divergence, resets and requests: F10, F13, F14, F17, F18."""
 
 import mc_mutants as m
 from mc_begin import INFORMED
-from mc_traces import CUT
+from mc_traces import CUT, DEMOTED
 from mc_trial import Trace
 
 REFUSED = (
@@ -27,6 +27,16 @@ REFUSED = (
 )
 """Instance 0 holds a write that nobody was told of; its successor does not accept it."""
 
+RENEWED = (
+    *DEMOTED,
+    "Promote memgraph-0: carried out",
+    "probes memgraph-0",
+    "event registration_opened",
+    "Register memgraph-1 on memgraph-0",
+    "probes memgraph-0",
+)
+"""The restarted replica is registered in the main's new epoch, and has taken no commit in it."""
+
 ASKED: tuple[Trace, ...] = (
     Trace(
         "F10",
@@ -37,9 +47,42 @@ ASKED: tuple[Trace, ...] = (
         script=(
             *INFORMED,
             "acknowledged, finalize was lost",
-            "gateway 0 is cut off",
+            "gateway 1 is cut off",
             "memgraph-0 dies",
         ),
+    ),
+    Trace(
+        "F13",
+        "S13",
+        {"crash": 1, "asks": 1},
+        (m.without_guard("subject_is_of_this_epoch"),),
+        physics={"recalls_restarts": True},
+        people=("switchover memgraph-1",),
+        script=(
+            *INFORMED,
+            "memgraph-1 dies",
+            "memgraph-1 comes back",
+            "lists the pods",
+            "probes memgraph-1",
+            "a person asks: switchover memgraph-1",
+            "lists the requests",
+        ),
+        says="F13",
+    ),
+    Trace(
+        "F14",
+        "S3",
+        {"crash": 2},
+        (m.renewals_need_no_marker,),
+        physics={"recalls_restarts": True},
+        script=(
+            *RENEWED,
+            "Mark through memgraph-0: carried out",
+            "probes memgraph-1",
+            "event main_promoted",
+        ),
+        script_off=(*RENEWED, "event main_promoted"),
+        says="F13",
     ),
     Trace(
         "F17",

@@ -4,6 +4,10 @@ from attrs import frozen
 from mc_world import Budget, Physics
 
 TRUE_TO_LIFE = Physics()
+RECALLS = Physics(recalls_restarts=True)
+SWITCHOVER = ("switchover memgraph-1",)
+FORCED = ("failover memgraph-1",)
+REINIT = ("reinit memgraph-0",)
 
 
 @frozen
@@ -28,10 +32,11 @@ def _one(
     resets: bool = False,
     people: tuple[str, ...] = (),
     begins: str = "operational",
+    physics: Physics = TRUE_TO_LIFE,
     **faults: int,
 ) -> Run:
     budget = Budget(**{"crash": 0, **faults})
-    return Run(name, budget, instances, eligible, resets=resets, people=people, begins=begins)
+    return Run(name, budget, instances, eligible, physics, False, resets, people, begins)
 
 
 SMALL: tuple[Run, ...] = (
@@ -44,6 +49,12 @@ SMALL: tuple[Run, ...] = (
     _one("a pod is deleted", leave=1),
     _one("a command takes long, its answer may be lost", slow=1),
     _one("finalize is lost, and the leader cannot reach an instance", hole=1, blind=1),
+    _one("a fresh cluster begins", begins="fresh"),
+    _one("a fresh cluster without the boot guard", begins="fresh mains"),
+    _one("two mains with data, and no ledger", begins="two mains"),
+    _one("a cluster whose ledger is gone", begins="adopted"),
+    _one("a switchover is asked for", people=SWITCHOVER, asks=1),
+    _one("a failover is forced", people=FORCED, asks=1),
 )
 
 MEDIUM: tuple[Run, ...] = (
@@ -60,6 +71,12 @@ MEDIUM: tuple[Run, ...] = (
     _one("a command takes long, the leader is deposed", slow=1, depose=1),
     _one("finalize is lost between an outage and a partition", hole=1, blind=1, split=1),
     _one("an instance dies, with a reader", 3, 2, crash=1),
+    _one("a fresh cluster begins, an instance dies", begins="fresh", crash=1),
+    _one("a cluster whose ledger is gone, an instance dies", begins="adopted", crash=1),
+    _one("a switchover is asked for, an instance dies", people=SWITCHOVER, asks=1, crash=1),
+    _one("a failover is forced, an instance dies", people=FORCED, asks=1, crash=1),
+    _one("a pause, and a switchover", people=("pause", "resume", *SWITCHOVER), asks=2),
+    _one("pods are deleted, nobody is refused in vain", physics=RECALLS, leave=1),
 )
 
 LARGE: tuple[Run, ...] = (
@@ -78,6 +95,10 @@ LARGE: tuple[Run, ...] = (
     ),
     _one("an instance dies, with two sync replicas", 3, 3, crash=1),
     _one("two instances die, with a reader", 3, 2, crash=2),
+    _one("two pods are deleted", leave=2),
+    _one("a failover is forced to a reader", 3, 2, people=("failover memgraph-2",), asks=1),
+    _one("a reset is asked for, an instance dies", 2, 2, True, REINIT, asks=1, crash=2),
+    _one("late commands while a fresh cluster begins", begins="fresh", slow=1, double=1, depose=1),
 )
 
 BOUNDS: dict[str, tuple[Run, ...]] = {"small": SMALL, "medium": MEDIUM, "large": LARGE}

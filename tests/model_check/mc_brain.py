@@ -25,7 +25,7 @@ from statemachine.ids import Mode, Phase, Role, RowStatus, Seq
 from statemachine.observe import observe
 from statemachine.plan import plan
 from statemachine.route import route
-from statemachine.view import View
+from statemachine.view import GatewayView, View
 
 T = TypeVar("T")
 Seen = tuple[o.Observation, ...]
@@ -67,6 +67,7 @@ class Decided(NamedTuple):
     main: int  # of main_promoted, main_returned, ...: who is given to clients; -1: nobody
     verdict: str
     in_haste: bool  # only when every grace is over
+    about: int = -1  # the instance that it names; -1: none
 
 
 class Brain:
@@ -128,6 +129,16 @@ class Brain:
             value = self.views.values[view]
             at_s = n.LONG_AGO_S if value.gateways_first_read_s is not None else None
             found = self._memo[key] = self.views.of(changed(value, gateways_first_read_s=at_s))
+        return int(found)
+
+    def with_gateways_swapped(self, view: int) -> int:
+        """The view in which the two gateways have each other's place."""
+        key = ("swapped", view)
+        found = self._memo.get(key)
+        if found is None:
+            value = self.views.values[view]
+            gateways = tuple(sorted(map(_renamed, value.gateways), key=lambda g: g.facts.pod))
+            found = self._memo[key] = self.views.of(changed(value, gateways=gateways))
         return int(found)
 
     def without_marking(self, view: int) -> int:
@@ -204,6 +215,7 @@ class Brain:
             main=n.INDEX[after.main] if gives and after.main else -1,
             verdict=payload.verdict if isinstance(payload, MainPromoted) else "none",
             in_haste=in_haste,
+            about=n.INDEX.get(getattr(payload, "instance", n.NOBODY), -1),
         )
 
     # -- plan
@@ -243,6 +255,11 @@ class Brain:
         return bool(found)
 
     # -- the parts of a cluster that the world asks for
+
+    def main_by_ledger(self, head: int) -> int:
+        """The appointed main; -1: nobody."""
+        main = self.clusters.values[head].main
+        return -1 if main is None else n.INDEX[main]
 
     def sync_set(self, head: int) -> frozenset[int]:
         """The members, by number."""
@@ -305,6 +322,11 @@ class Brain:
     def generation(self, head: int) -> int:
         """The last one that was given out."""
         return self.clusters.values[head].generation
+
+
+def _renamed(gateway: GatewayView) -> GatewayView:
+    other = "gateway-1" if gateway.facts.pod == "gateway-0" else "gateway-0"
+    return changed(gateway, facts=changed(gateway.facts, pod=other))
 
 
 def role_and_more(

@@ -1,7 +1,7 @@
 """One state of all that nobody could tell apart: names, logs and messages in their normal form."""
 
 from mc_brain import Brain
-from mc_world import BASE, Log, Memgraph, State
+from mc_world import BASE, CLEAN, Log, Memgraph, State
 
 
 def canonical(brain: Brain, state: State, before: State | None = None) -> State:
@@ -14,12 +14,28 @@ def canonical(brain: Brain, state: State, before: State | None = None) -> State:
         or state.book is not before.book
     ):
         state = _logs(brain, state)
+    if before is None or state.gates is not before.gates or state.view != before.view:
+        state = _gateways(brain, state)
     if state.msgs:
         state = _messages(brain, state)
     touched = before is None or state.view != before.view or state.head != before.head
     if touched or before is None or state.insts is not before.insts or state.msgs != before.msgs:
         state = _gens(brain, state)
     return state
+
+
+def _gateways(brain: Brain, state: State) -> State:
+    """Gateways are interchangeable: no verb looks at their names but to tell them apart. They stand
+    in order, and with them what the leader believes of each; alike, by the smaller view."""
+    one, other = state.gates
+    if state.view < 0:
+        return state if one <= other else state._replace(gates=(other, one))
+    if one < other:
+        return state
+    view = brain.with_gateways_swapped(state.view)
+    if one > other:
+        return state._replace(gates=(other, one), view=view)
+    return state if state.view <= view else state._replace(view=view)
 
 
 def _messages(brain: Brain, state: State) -> State:
@@ -32,22 +48,25 @@ def _messages(brain: Brain, state: State) -> State:
 
 # -- logs
 
-Books = tuple[tuple[Log, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-"""Logs, book, holed, replies."""
+Ints = tuple[int, ...]
+Books = tuple[tuple[Log, ...], Ints, Ints, Ints, Ints]
+"""Logs, book, holed, replies, poisons."""
 
 
 def _logs(brain: Brain, state: State) -> State:
     """What all copies begin with is BASE; writes and epochs are counted from 1."""
     logs = tuple([inst.log for inst in state.insts])
-    books = (logs, state.book, state.holed, tuple([gate.reply for gate in state.gates]))
+    replies = tuple([gate.reply for gate in state.gates])
+    poisons = tuple([inst.poison for inst in state.insts])
+    books = (logs, state.book, state.holed, replies, poisons)
     normal = brain.normal_books.get(books)
     if normal is None:
         normal = brain.normal_books[books] = _normal_books(books)
     if normal == books:
         return state
     insts = tuple(
-        inst if inst.log == log else inst._replace(log=log)
-        for inst, log in zip(state.insts, normal[0], strict=True)
+        inst if inst.log == log and inst.poison == poison else inst._replace(log=log, poison=poison)
+        for inst, log, poison in zip(state.insts, normal[0], normal[4], strict=True)
     )
     gates = tuple(
         gate if gate.reply == reply else gate._replace(reply=reply)
@@ -57,9 +76,10 @@ def _logs(brain: Brain, state: State) -> State:
 
 
 def _normal_books(books: Books) -> Books:
-    logs, book, holed, replies = books
+    logs, book, holed, replies, poisons = books
     shared = _shared(logs)
     gone = set(logs[0][:shared])
+    last = next((item for item in reversed(logs[0][:shared]) if item < 0), BASE)
     logs = tuple((BASE, *log[shared:]) if shared else log for log in logs)
     used = {item for log in logs for item in log} | {*book, *replies}
     used -= gone | {BASE}
@@ -71,7 +91,17 @@ def _normal_books(books: Books) -> Books:
         tuple(sorted(names[w] for w in book if w not in gone)),
         tuple(sorted(names[w] for w in holed if (w in book or w in replies) and w not in gone)),
         tuple(names[w] if w not in gone else 0 for w in replies),
+        tuple(_poison(p, last, shared, names) for p in poisons),
     )
+
+
+def _poison(epoch: int, last: int, shared: int, names: dict[int, int]) -> int:
+    """What an epoch in which somebody restarted is called now; CLEAN when nobody is in it."""
+    if epoch == CLEAN or not shared:
+        return epoch if epoch == CLEAN else names.get(epoch, CLEAN)
+    if epoch == last:
+        return BASE
+    return CLEAN if epoch == BASE else names.get(epoch, CLEAN)
 
 
 def _shared(logs: tuple[Log, ...]) -> int:

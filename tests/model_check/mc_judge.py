@@ -4,6 +4,7 @@ Promise: looks at the world and at the ledger's word alone, never at the leader'
 that nothing is wrong.
 """
 
+import mc_memgraph as mg
 from mc_brain import Brain, Decided
 from mc_world import BASE, MAIN, NOBODY, State
 
@@ -77,3 +78,11 @@ def wrongly_reset(brain: Brain, s: State, i: int) -> str:
     if i in brain.sync_set(s.head):
         return f"S12: the data of instance {i} are set aside, and it is in the sync set"
     return f"S12: the only copy of {write_name(alone[0])} is set aside" if alone else ""
+
+
+def wrongly_refused(brain: Brain, s: State, i: int) -> str:
+    """That an instance is refused whose data are good (F13, F14)."""
+    main = s.insts[brain.main_by_ledger(s.head)]
+    if main.uuid != s.insts[i].uuid or mg.is_diverged(main.log, s.insts[i].log):
+        return ""
+    return f"F13: instance {i} is refused although its data are good: it has to be rebuilt"

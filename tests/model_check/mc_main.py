@@ -16,9 +16,13 @@ from mc_bounds import BOUNDS, Run
 from mc_brain import Brain
 from mc_explore import Exploration
 from mc_healing import Healing
+from mc_normal import NAMES
+from mc_progress import is_faultless, stranded
 from mc_steps import World
 from mc_story import story
 from mc_world import NOBODY
+
+from statemachine.ids import Phase
 
 STATES_MAX = 20_000_000
 
@@ -32,7 +36,7 @@ def explored(run: Run, seconds_max: float, states_max: int = STATES_MAX) -> Expl
         resets=run.resets,
         people=run.people,
     )
-    exploration = Exploration(World(brain, run.physics))
+    exploration = Exploration(World(brain, run.physics), keeps=is_faultless)
     begin = BEGINNINGS[run.begins](brain, run.budget)
     exploration.run(begin, states_max=states_max, seconds_max=seconds_max)
     return exploration
@@ -63,6 +67,11 @@ def report(numbered: tuple[int, Run], wish: Wish) -> dict[str, object]:
     if x.violation:
         lines += [f"  {x.violation}", *story(x.world.brain, x.trace(), wish.with_states)]
     stuck = 0
+    needs_a_person = run.begins == "two mains"  # and says so
+    for dead in (NOBODY, *range(run.eligible)) if x.is_exhausted and not needs_a_person else ():
+        found, told_ = _on_its_way(x, dead)
+        stuck += found
+        lines += told_
     for dead in (NOBODY, *range(run.eligible)) if wish.heals else ():
         found, told_ = _healed(x, dead)
         stuck += found
@@ -92,6 +101,18 @@ def _counted(run: Run, x: Exploration, verdict: str) -> tuple[str, str]:
     )
 
 
+def _on_its_way(x: Exploration, dead: int) -> tuple[int, list[str]]:
+    """How many states have no faultless way to a good end, and the shortest way into one."""
+    if x.world.brain.clusters.values[x.states[0].head].phase is Phase.BOOTSTRAP and dead != NOBODY:
+        return 0, []  # before there is a cluster everybody is waited for
+    found = stranded(x, dead)
+    who = f", {NAMES[dead]} down for good" if dead != NOBODY else ""
+    line = f"  progress{who}: {found.count} of {found.looked_at} states have no way on"
+    if found.first < 0:
+        return 0, [line]
+    return found.count, [line, *story(x.world.brain, x.path(found.first), with_states=True)]
+
+
 def _healed(x: Exploration, dead: int) -> tuple[int, list[str]]:
     """How many of the states do not come right, and the shortest way into such an end."""
     healing = Healing(x.world, dead)
@@ -111,7 +132,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="model-check", description=__doc__)
     parser.add_argument("--bound", choices=sorted(BOUNDS), default="small")
     parser.add_argument("--minutes", type=float, default=10.0, help="of exploring, all together")
-    parser.add_argument("--jobs", type=int, default=1, help="processes; each takes whole runs")
+    parser.add_argument(
+        "--workers", "--jobs", type=int, default=1, dest="jobs", help="processes, by whole runs"
+    )
     parser.add_argument("--json", type=Path, help="write what was found there")
     parser.add_argument("--only", default="", help="runs whose name contains this")
     parser.add_argument("--heal", action="store_true", help="also try to heal every state found")

@@ -12,6 +12,7 @@ from mc_world import (
     ABSENT,
     AHEAD,
     BASE,
+    CLEAN,
     INVALID,
     MAIN,
     NOBODY,
@@ -55,6 +56,22 @@ def after_write(log: Log, number: int) -> Log:
         if seen == number:
             return log[index + 1 :]
     return ()
+
+
+def is_refused(main: Memgraph, replica: Memgraph) -> bool:
+    """Whether the main says "Error 3": diverged, or taken for it (L4)."""
+    own = settled(replica.log)
+    is_poisoned = main.poison != CLEAN and bool(own) and tail_epoch(own) == main.poison
+    return is_poisoned or is_diverged(main.log, replica.log)
+
+
+def _after_commit(replica: Memgraph, log: Log) -> Memgraph:
+    """The replica with this log; a commit of another epoch than its own makes a restart in that
+    one harmless (L5)."""
+    if replica.stale:
+        same = tail_epoch(replica.log) == tail_epoch(log)
+        replica = replica._replace(stale=2 if same else 0)
+    return replica._replace(log=log, wiped=False)
 
 
 def is_diverged(main: Log, replica: Log) -> bool:
@@ -111,7 +128,7 @@ def ship(state: State, main: int, write: int, skip: int = 0) -> State:
             continue  # it is ahead: it skips the write and says yes
         own = settled(r.log)
         filled = own + after_write(log, writes_in(own)) if own else log
-        state = with_inst(state, row.replica, r._replace(log=filled, wiped=False))
+        state = with_inst(state, row.replica, _after_commit(r, filled))
     return with_inst(state, main, m._replace(log=log))
 
 
@@ -162,7 +179,10 @@ def promote(state: State, index: int) -> State:
     if inst.role == MAIN:
         return state
     log = (*inst.log, new_epoch(state))
-    changed = inst._replace(role=MAIN, rows=(), follows=NOBODY, log=log, pinned=False)
+    poison = tail_epoch(inst.log) if inst.stale == 2 else inst.poison
+    changed = inst._replace(
+        role=MAIN, rows=(), follows=NOBODY, log=log, pinned=False, stale=0, poison=poison
+    )
     return with_inst(_forgotten(state, index), index, changed)
 
 
@@ -186,7 +206,7 @@ def register(state: State, main: int, row: Row) -> tuple[State, int]:
     if not r.up or r.role == MAIN or not is_linked(state, main, row.replica):
         return zombie, 5
     r = r._replace(follows=main, uuid=r.uuid if settled(r.log) else m.uuid)
-    if r.uuid == m.uuid and is_diverged(m.log, r.log):
+    if r.uuid == m.uuid and is_refused(m, r):
         return with_inst(zombie, row.replica, r), 3
     state = with_inst(state, row.replica, r)
     status = INVALID
@@ -212,10 +232,12 @@ def check_rows(state: State, main: int) -> State:
         if row.status in (READY, AHEAD) and answers and row.mode == STRICT:
             continue
         status, log = INVALID, r.log
-        if takes_orders(state, main, row.replica) and not is_diverged(m.log, r.log):
+        if takes_orders(state, main, row.replica) and not is_refused(m, r):
             log = caught_up(m.log, r.log)
             status = AHEAD if writes_in(log) > writes_in(m.log) else READY
-        filled = r._replace(log=log, wiped=r.wiped and BASE not in log)
+        is_moved = bool(r.stale) and log != r.log
+        filled = _after_commit(r, log) if is_moved else r._replace(log=log)
+        filled = filled._replace(wiped=r.wiped and BASE not in log)
         rows = _with_status(m.rows, frozenset({row.gen}), status)
         state = with_inst(with_inst(state, row.replica, filled), main, m._replace(rows=rows))
     return state
@@ -234,7 +256,15 @@ def crash(state: State, index: int, loses_disk: bool = False) -> State:
 def emptied(inst: Memgraph, index: int) -> Memgraph:
     """The instance with an empty disk: a storage of its own, and nobody's replica."""
     return inst._replace(
-        log=(), uuid=index + 1, rows=(), role=REPLICA, follows=NOBODY, wiped=True, armed=False
+        log=(),
+        uuid=index + 1,
+        rows=(),
+        role=REPLICA,
+        follows=NOBODY,
+        wiped=True,
+        armed=False,
+        stale=0,
+        poison=CLEAN,
     )
 
 

@@ -160,7 +160,7 @@ def rows_are_not_verified(patch: Patch) -> None:
 
 def verdict_is_always_none(patch: Patch) -> None:
     """S13: the ledger always says that nothing can be missing."""
-    patch(proposals, "verdict", lambda cluster: "none")
+    patch(proposals, "verdict", lambda cluster, mode: "none")
 
 
 def outcomes_are_assumed(patch: Patch) -> None:
@@ -206,3 +206,13 @@ def main_is_never_its_own_candidate(patch: Patch) -> None:
 def resets_go_on_whatever_the_main_is(patch: Patch) -> None:
     """S12: an order is carried out although the main is not what it was when it was given."""
     patch(planning, "_is_main_whole", lambda cluster, view: True)
+
+
+def renewals_need_no_marker(patch: Patch) -> None:
+    """A replica that is registered in the main's new epoch counts before it has taken a commit."""
+
+    def registered(s: facts.Situation) -> frozenset[Any]:
+        return frozenset(r.instance for r in s.cluster.registrations)
+
+    patch(proposals, "carried_replicas", registered)
+    patch(fencing, "carried_replicas", registered)

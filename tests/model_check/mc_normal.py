@@ -25,6 +25,7 @@ ANOTHER_TOKEN = 2  # the present order's is 1
 NEVER_S = float("-inf")
 LEADER, DEPOSED = "leader", "deposed"
 NAMES = tuple(Instance(f"memgraph-{i}") for i in range(3))
+NOBODY = Instance("")
 INDEX = {name: i for i, name in enumerate(NAMES)}
 
 

@@ -21,7 +21,7 @@ from mc_effects import (
     target_of,
 )
 from mc_gates import Gateways
-from mc_judge import is_torn, judged, wrongly_reset
+from mc_judge import is_torn, judged, wrongly_refused, wrongly_reset
 from mc_people import asked, closed, listed
 from mc_world import (
     BASE,
@@ -129,6 +129,8 @@ class World:
             msgs = tuple(m._replace(command=old(m.command)) for m in msgs)
         after = s._replace(head=made.head, view=made.view, gates=gates, msgs=msgs)
         after, complaint = judged(after, made)
+        if self.physics.recalls_restarts and made.trigger == "instance_refused":
+            complaint = complaint or wrongly_refused(self.brain, s, made.about)
         return Step(("event", made.trigger, made.main, made.in_haste), after, complaint)
 
     # -- the leader commands
@@ -249,6 +251,8 @@ class World:
     def _restart(self, s: State, i: int) -> Step:
         """Its init container looks for a reset token first (S12)."""
         inst = s.insts[i]
+        if self.physics.recalls_restarts and inst.log and not inst.armed:
+            s = with_inst(s, i, inst._replace(stale=max(1, inst.stale)))
         if not inst.armed:
             return Step(("restart", i), mg.restart(s, i))
         sentence = wrongly_reset(self.brain, s, i)

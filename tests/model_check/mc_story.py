@@ -108,7 +108,8 @@ def shown(brain: Brain, state: State) -> str:
 
 
 def story(brain: Brain, trace: list[tuple[Label, State]], with_states: bool = False) -> list[str]:
-    """The trace, numbered; with the world after each step when asked for."""
+    """The trace, numbered; with the world after each step when asked for. Gateways stand in an
+    order of their own in each state: the same one may be gateway 0 and later gateway 1."""
     lines = []
     for number, (label, state) in enumerate(trace, 1):
         lines.append(f"{number:3}. {told(brain, label)}")

@@ -18,8 +18,8 @@ RENEWING = (
 """Instance 1 has restarted; the main's epoch is about to be renewed."""
 
 CUT: tuple[str, ...] = (
-    "gateway 0 folds",
-    "gateway 1 folds",
+    "folds the ledger's head",
+    "folds the ledger's head",
     "lists the gateway Leases",
     "longer than the barrier",
 )
@@ -42,7 +42,7 @@ REJOINED = (
     "Mark through memgraph-0: carried out",
     "probes memgraph-1",
     "event main_promoted",
-    "gateway 0 verifies",
+    "and opens",
 )
 """And it ends as it should."""
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from attrs import frozen
-from mc_begin import BEGINNINGS, INFORMED, led
+from mc_begin import BEGINNINGS, led
 from mc_brain import Brain
 from mc_explore import Exploration
 from mc_mutants import Mutant, Patch
@@ -27,7 +27,8 @@ NOTHING: dict[str, bool] = {}
 class Trace:
     """One rule (or physical promise), the faults under which it is needed, and what happens first
     (`script`) in both runs. `besides`: rules switched off in *both* runs, for two rules close the
-    same hole; `physics`: of both runs; `broken`: of the run in which the rule is off."""
+    same hole; `physics`: of both runs; `broken`: of the run in which the rule is off,
+    `script_off`: what happens first in that one, if it differs; `says`: a part of its complaint."""
 
     name: str
     rule: str
@@ -42,6 +43,8 @@ class Trace:
     people: tuple[str, ...] = ()
     instances: int = 2
     begins: str = "operational"
+    script_off: tuple[str, ...] = ()
+    says: str = ""
 
 
 @contextmanager
@@ -79,7 +82,8 @@ def explored(trace: Trace, is_off: bool, states_max: int = STATES_MAX) -> Explor
     exploration = Exploration(world)
     with switched_off(mutants):
         begin = BEGINNINGS[trace.begins](brain, Budget(**{"crash": 0, **trace.faults}))
-        begin = led(world, begin, *trace.script)
+        script = trace.script_off if is_off and trace.script_off else trace.script
+        begin = led(world, begin, *script)
         exploration.run(begin, states_max=states_max, seconds_max=SECONDS_MAX)
         exploration.remember()
     return exploration

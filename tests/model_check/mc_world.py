@@ -11,6 +11,7 @@ REPLICA, MAIN = 0, 1
 STRICT, SYNC_ASYNC = 0, 1  # modes of a row: strict_sync, async
 READY, INVALID, ABSENT, AHEAD = 0, 1, 2, 3  # what a main believes of a row
 NOBODY = -1
+CLEAN = 1  # no epoch
 BASE = 0  # stands for everything that all copies have alike
 
 Log = tuple[int, ...]
@@ -30,7 +31,9 @@ class Memgraph(NamedTuple):
     """One instance. `proc` counts its processes; `follows` is the main whose orders it takes;
     `uuid` 0 is the cluster's storage; `pinned`: its epoch survives a crash; `wiped`: its disk was
     lost, and it has not been filled since; `leaving`: its pod is being deleted;
-    `armed`: a reset token waits for its next start."""
+    `armed`: a reset token waits for its next start. `stale`: it restarted inside its present epoch
+    (1), and took part in a commit since (2); promoted then, it refuses whoever is in that epoch
+    (`poison`), though their data be the same (MEMGRAPH L4)."""
 
     proc: int = 1
     up: bool = True
@@ -43,6 +46,8 @@ class Memgraph(NamedTuple):
     wiped: bool = False
     leaving: bool = False
     armed: bool = False
+    stale: int = 0
+    poison: int = CLEAN
 
 
 class Gate(NamedTuple):
@@ -99,7 +104,8 @@ class Physics(NamedTuple):
     it alone holds a write that was acknowledged though finalize was lost. `outlives`: late commands
     land on a later process, too. `no_head_read`: a gateway reopens to the main that it knew.
     `forwards_late`: one that is cut off hands on what it has read before it looks at its deadline.
-    `acks_first`: a gateway acknowledges before it cuts.
+    `acks_first`: a gateway acknowledges before it cuts. `recalls_restarts`: a restart inside an
+    epoch is remembered, and that nobody is refused whose data are good is a rule.
     """
 
     late_replies: bool = False
@@ -108,6 +114,7 @@ class Physics(NamedTuple):
     no_head_read: bool = False
     forwards_late: bool = False
     acks_first: bool = False
+    recalls_restarts: bool = False
 
 
 class State(NamedTuple):

@@ -5,13 +5,11 @@ from mc_begin import operational
 from mc_brain import Brain
 from mc_explore import Exploration
 from mc_healing import Healing
-from mc_mutants import main_is_never_its_own_candidate
 from mc_steps import World
 from mc_story import story
-from mc_trial import switched_off
 from mc_world import NOBODY, Budget
 
-EVERY = 5  # of the states found
+EVERY = 20  # of the states found; `--heal` tries them all
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +31,3 @@ def test_every_state_comes_right(one_dies: Exploration, dead: int) -> None:
     for state in one_dies.states[::EVERY]:
         path = healing.stuck(state)
         assert not path, "\n".join(story(one_dies.world.brain, path, with_states=True))
-
-
-def test_a_main_that_may_not_follow_itself_stays_away_for_ever() -> None:
-    """F12: the main comes back as REPLICA and the other copy is dead for good; it holds every
-    write, and only a rule that lets it follow itself gives it back to clients."""
-    world = World(Brain(eligible=2, instances=2))
-    with switched_off((main_is_never_its_own_candidate,)):
-        found = Exploration(world)
-        begin = operational(world.brain, Budget(writes=2, crash=1))
-        found.run(begin, states_max=3_000, seconds_max=60)
-        healing = Healing(world, dead=1)
-        assert any(healing.stuck(state) for state in found.states)

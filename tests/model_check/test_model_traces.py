@@ -16,6 +16,7 @@ def test_without_the_rule_a_write_is_lost(trace: Trace) -> None:
     """The world is true enough to punish a product without this rule."""
     found = explored(trace, is_off=True, states_max=120_000)
     assert found.violation, f"{trace.rule} is off, and {len(found.states)} states are well"
+    assert trace.says in found.violation
 
 
 @pytest.mark.parametrize("trace", ALL, ids=lambda trace: trace.name)

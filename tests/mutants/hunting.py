@@ -46,7 +46,8 @@ class Check:
 def checks_of(mutant: Mutant, layers: Sequence[str]) -> list[Check]:
     """What is asked, cheapest first."""
     unasked = tuple(f"--ignore={path}" for path in UNASKED)
-    found = [Check("tests", (*PYTEST, *unasked, tests)) for tests in mutant.tests]
+    asked = [mutant.nearest, *((room,) for room in mutant.tests)]
+    found = [Check("tests", (*PYTEST, *unasked, *files)) for files in asked if files]
     found.append(Check("model check", (*PYTEST, "tests/model_check")))
     seeds = ("tests/mutants/hunt_seeds.py", str(SEEDS), str(SEED_MINUTES))
     found.append(Check("simulation", (sys.executable, *seeds)))

@@ -103,14 +103,14 @@ GATEWAYS: tuple[Mutant, ...] = (
         "                fence.on_due()\n"
         "                continue\n"
         "            try:\n"
-        "                sent_bytes = to.send(data)",
+        "                sent_bytes = write(to, data)",
         "            fence = end.fence\n"
         "            if fence is not None and clock() >= fence.at_s:\n"
-        "                to.send(data)\n"
+        "                write(to, data)\n"
         "                fence.on_due()\n"
         "                continue\n"
         "            try:\n"
-        "                sent_bytes = to.send(data)",
+        "                sent_bytes = write(to, data)",
         GATEWAY,
     ),
     Mutant(
@@ -118,8 +118,8 @@ GATEWAYS: tuple[Mutant, ...] = (
         "F10",
         "gateway/mover.py",
         "        if self._is_fenced(end):\n            return False\n        try:\n"
-        "            sent_bytes = end.peer.sock.send(data)",
-        "        try:\n            sent_bytes = end.peer.sock.send(data)",
+        "            sent_bytes = os.write(end.peer.fd, data)",
+        "        try:\n            sent_bytes = os.write(end.peer.fd, data)",
         GATEWAY,
     ),
     Mutant(

@@ -31,6 +31,34 @@ KUBE = ("tests/kube",)
 GATEWAY = ("tests/gateway",)
 WEB = ("tests/web", "tests/cli")
 
+_PIECES = "tests/controller/"
+NEAREST: dict[str, tuple[str, ...]] = {
+    "statemachine/": ("tests/statemachine/test_every_clause.py",),
+    "controller/chronicle.py": (_PIECES + "test_chronicle.py", _PIECES + "test_asked_flow.py"),
+    "controller/gatekeeper.py": (
+        _PIECES + "test_gateways.py",
+        _PIECES + "test_readers.py",
+        _PIECES + "test_pod_flow.py",
+    ),
+    "controller/verify.py": (_PIECES + "test_gateways.py", _PIECES + "test_pod_flow.py"),
+    "controller/executor.py": (_PIECES + "test_executor_end.py",),
+    "controller/kube/leadership.py": ("tests/kube/test_kube_leadership.py",),
+    "controller/kube/ledger_store.py": ("tests/kube/test_kube_ledger_store.py",),
+    "controller/kube/pod_control.py": ("tests/kube/test_kube_pod_control.py",),
+    "controller/memgraph/parse.py": ("tests/memgraph/test_memgraph_parse.py",),
+    "controller/memgraph/roles.py": ("tests/memgraph/test_memgraph_roles.py",),
+    "controller/memgraph/instance.py": (
+        "tests/memgraph/test_memgraph_roles.py",
+        "tests/memgraph/test_memgraph_registrations.py",
+    ),
+    "controller/memgraph/registrations.py": ("tests/memgraph/test_memgraph_registrations.py",),
+    "gateway/desk.py": ("tests/gateway/test_gateway_route.py",),
+    "gateway/hall.py": ("tests/gateway/test_desk_waiting.py",),
+    "gateway/pump.py": ("tests/gateway/test_pump_relay.py",),
+    "gateway/mover.py": ("tests/gateway/test_pump_relay.py",),
+}
+"""The test files that are asked before their whole room is, by the beginning of a path."""
+
 
 class NotPlanted(Exception):
     """The product's text has changed: the fault has to be written anew."""
@@ -47,6 +75,12 @@ class Mutant:
     old: str
     new: str
     tests: tuple[str, ...]
+
+    @property
+    def nearest(self) -> tuple[str, ...]:
+        """The test files to ask first."""
+        found = (files for path, files in NEAREST.items() if self.path.startswith(path))
+        return next(found, ())
 
     def changed(self, text: str) -> str:
         """The file with the fault. Raises NotPlanted."""

@@ -11,6 +11,7 @@ from sights import (
     DEGRADED,
     FAILOVER,
     FENCED,
+    LEADER,
     MAIN,
     NAME_B,
     NOW_S,
@@ -41,7 +42,7 @@ from statemachine.evolve import evolve as fold
 from statemachine.facts import Situation
 from statemachine.guards import candidate_is_promoted, fence_proof, proof_of_sync
 from statemachine.ids import Durability, Incarnation, Mode, Phase, Role, RowStatus, Seq, Term
-from statemachine.observations import Failure, GatewaysListed, ProbeAnswered
+from statemachine.observations import Container, Failure, GatewaysListed, ProbeAnswered, ProbeFailed
 from statemachine.observe import observe
 from statemachine.plan import plan
 from statemachine.route import route
@@ -105,11 +106,15 @@ def test_the_row_of_a_member_is_not_given_up() -> None:
 
 
 def test_a_renewal_is_fenced_by_the_demotion_alone() -> None:
-    """S4: the candidate of a renewal is the old main itself: that it is silent proves nothing."""
+    """S4: the candidate of a renewal is the old main itself: that it is silent,
+    or dead, proves nothing of it, and another candidate is needed."""
     assert FAILOVER.change is not None
     renewing = evolve(FAILOVER, change=evolve(FAILOVER.change, candidate=A, is_planned=True))
     silent = view(failing(MAIN, Failure.SILENT, 60.0), SYNC, OTHER)
     assert fence_proof(Situation(renewing, silent, A)) == ""
+    ended = pod(A, container=Container.TERMINATED)
+    dead = view(failing(MAIN, Failure.REFUSED, 60.0, pod=ended), SYNC, OTHER)
+    assert fence_proof(Situation(renewing, dead, A)) == ""
     assert fence_proof(Situation(FAILOVER, silent, B)) != ""
 
 
@@ -296,3 +301,24 @@ def test_while_the_main_changes_writes_are_closed_for_that_reason() -> None:
     routes = route(evolve(FAILOVER, rw_open=True), view(MAIN, SYNC, OTHER))
     assert routes.main is None
     assert "candidate" in routes.reason
+
+
+def test_a_cluster_is_not_appointed_over_data() -> None:
+    """Scenario 15: one node anywhere among the eligible ones, and nobody is appointed."""
+
+    def counted(nodes: int) -> View:
+        empty = (seen(i, Role.MAIN, (), node_count=0) for i in (A, C))
+        return view(seen(B, Role.MAIN, (), node_count=nodes), *empty)
+
+    nothing = Cluster(leader=LEADER)
+    assert decided(nothing, counted(0)) == "main_appointed"
+    assert decided(nothing, counted(1)) == "bootstrap_refused"
+
+
+def test_silence_is_counted_from_its_first_question() -> None:
+    """Scenario 34: a grace that begins anew with every failed probe is never over."""
+    failed = [ProbeFailed(A, NOW_S + n, NOW_S + n, Failure.SILENT) for n in (1, 2, 3)]
+    what = view(MAIN)
+    for one in failed:
+        what = observe(what, one)
+    assert what.instance(A).failing_since_s == NOW_S + 1
