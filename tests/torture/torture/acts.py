@@ -8,6 +8,8 @@ from controller.sandbox.world import NoSuchTarget
 from torture.world import EVERY_CONTROLLER, LEASES, World
 
 REPAIRED_S = 60.0
+NOTICED_S = 240.0
+NOTICES = ("main_lost", "sync_lost", "renewal_started", "registration_retired")
 
 
 # -- instances
@@ -54,12 +56,18 @@ async def force_delete(world: World, role: str) -> None:
 
 
 async def lose_disk(world: World, role: str) -> None:
+    """Over once the ledger shows that somebody noticed: before that an empty instance may still be
+    in the sync set, and a second lost disk would be the last copy, taken away by us."""
     target = world.instance(role)
     held = {world.sandbox.noted("main"), *world.sandbox.noted("sync").split(",")} - {"", target}
     if world.sandbox.noted("phase") != "OPERATIONAL" or not held:
         raise NoSuchTarget("the last copy is not taken away")
     world.tell(f"{target} loses its disk")
+    seq = int(world.sandbox.noted("seq"))
     await world.until_replaced(target, lambda: world.lose_disk(target))
+    with trio.fail_after(NOTICED_S):
+        while not any(e["seq"] > seq and e["on"] in NOTICES for e in world.ledger.entries):
+            await trio.sleep(0.1)
 
 
 # -- links
