@@ -111,6 +111,13 @@ def is_ours(cluster: Cluster, view: View, instance: Instance) -> bool:
     return bool(cluster.storage_uuid) and view.storage_uuid(instance) == cluster.storage_uuid
 
 
+def lost_its_copy(cluster: Cluster, view: View, instance: Instance) -> bool:
+    """Whether a member of the sync set answers with another storage: its disk is gone, whatever its
+    row on the main still says (S10, F8)."""
+    uuid = view.storage_uuid(instance)
+    return view.is_answering(instance) and uuid not in ("", cluster.storage_uuid)
+
+
 def is_empty(view: View, instance: Instance) -> bool:
     """Whether the instance was just proved to hold no node."""
     answer = view.instance(instance).answer

@@ -217,8 +217,10 @@ def losing_sync(cluster: Cluster, view: View) -> Iterator[Proposal]:
     main = view.instance(cluster.main)
     for r in cluster.registrations:
         leaves = f.is_leaving(view, r.instance)
-        if r.is_joined and (leaves or main.unready_for_s(r.name, view.now_s) > 0):
-            why = f"{r.instance} " + ("leaves" if leaves else "is not in sync")
+        is_gone = f.lost_its_copy(cluster, view, r.instance)
+        if r.is_joined and (leaves or is_gone or main.unready_for_s(r.name, view.now_s) > 0):
+            state = "leaves" if leaves else "lost its copy" if is_gone else "is not in sync"
+            why = f"{r.instance} {state}"
             yield Proposal(e.SyncLost(r.instance, r.name), why, r.instance, r.name)
 
 

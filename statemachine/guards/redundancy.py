@@ -53,9 +53,12 @@ def mode_is_sync(s: Situation) -> Fact:
 
 def sync_is_unready_or_leaves(s: Situation) -> Fact:
     """The sync replica's row has been unready for longer than its grace, or its pod is being
-    deleted: then writes stop waiting for it *before* it stops."""
+    deleted: then writes stop waiting for it *before* it stops. Or it answers with another storage:
+    what it held is gone, although an idle main may go on calling it ready (S10)."""
     if s.subject is not None and f.is_leaving(s.view, s.subject):
         return Fact(True, f"the pod of {s.subject} is being deleted")
+    if s.subject is not None and f.lost_its_copy(s.cluster, s.view, s.subject):
+        return Fact(True, f"{s.subject} carries {s.view.storage_uuid(s.subject)}")
     waited_s = s.main.unready_for_s(s.name, s.view.now_s)
     grace_s = s.view.policy.sync_grace_s
     return Fact(

@@ -350,6 +350,13 @@ def test_writes_close_without_a_successor_only_after_patience(
     assert lost is closes
 
 
+def test_a_copy_that_is_gone_is_no_copy_whatever_its_row_says() -> None:
+    """The sync replica came back with an empty disk, and the idle main still calls it ready: it
+    leaves the sync set at once, and is registered anew (S10, F8)."""
+    emptied = view(MAIN, seen(B, storage_uuid="another", node_count=0), OTHER)
+    assert decided(OPERATIONAL, emptied) == "sync_lost"
+
+
 def test_a_main_that_says_itself_that_it_is_none_is_not_waited_for() -> None:
     """It answers as REPLICA and nobody else is there: it is candidate itself, at once."""
     demoted = view(seen(A), failing(SYNC, Failure.SILENT, 1.0), OTHER)
