@@ -187,6 +187,8 @@ class BoltInstance:
 
     async def _keep(self) -> tuple[Kept, bool]:
         """The kept connection and whether it was made just now."""
+        if self._kept is not None and not self._kept.link.is_broken:
+            return self._kept, False
         async with self._dialling:
             if self._kept is not None and not self._kept.link.is_broken:
                 return self._kept, False

@@ -25,6 +25,7 @@ class Room:
         self.of = {name: Memgraph(Instance(name), peers, "") for name in (A, B)}
         self.books = Books(self.of, lambda text: None)
         self.data: dict[str, str] = {}
+        self.term = 1
 
     def holds(self, name: str, *writes: int) -> None:
         """These writes are on its disk."""
@@ -34,13 +35,22 @@ class Room:
 
     def entry(self, on: str, *, main: str = A, sync: tuple[str, ...] = (A, B), **data: Any) -> None:
         """One more line of the ledger."""
+        if on == "main_promoted":
+            data = {"main": main, "sync": [], **data}
+        self.term += on == "main_lost"
         number = len(self.data) + 1
         before = self.data.get(f"{number - 1:08d}")
         prev = hashlib.sha256(before.encode()).hexdigest()[:32] if before else GENESIS
-        line = {"seq": number, "on": on, "from": "", "to": "", "why": "", "main": main}
-        line |= {"sync": list(sync), "term": 1, "data": data, "prev": prev}
+        line = {"seq": number, "on": on, "from": "", "to": "OPERATIONAL", "why": "", "main": main}
+        line |= {"sync": list(sync), "term": self.term, "data": data, "prev": prev}
         self.data[f"{number:08d}"] = json.dumps(line) + "\n"
         self.books.ledger_written(self.data)
+
+    def promotes(self, main: str, verdict: str, sync: tuple[str, ...] = (A, B)) -> None:
+        """The main changes."""
+        self.entry("main_lost", candidate=main)
+        self.entry("main_fenced", proof="dead")
+        self.entry("main_promoted", main=main, sync=sync, verdict=verdict)
 
     def leads(self, name: str, term: int) -> None:
         """A gateway opens."""
@@ -52,7 +62,12 @@ class Room:
 def room() -> Room:
     """All is well: both hold write 1, which was acknowledged."""
     made = Room()
-    made.entry("main_promoted", verdict="none")
+    made.entry("main_appointed", sync=(A,), storage_uuid="s")
+    made.entry("main_promoted", sync=(A,), verdict="none")
+    made.entry("registration_opened", sync=(A,), name="b_g1", instance=B)
+    made.entry("sync_joined", name="b_g1", instance=B)
+    for instance in made.of.values():
+        instance.disk.storage_uuid = "s"
     made.holds(A, 1)
     made.holds(B, 1)
     made.books.acknowledged(1, "client", made.of[A])
@@ -66,7 +81,7 @@ def test_a_main_without_an_acknowledged_write(room: Room) -> None:
     room.holds(B, 2)
     room.books.acknowledged(2, "client", room.of[A])
     room.of[B].disk.writes.discard(2)
-    room.entry("main_promoted", main=B, verdict="none")
+    room.promotes(B, "none")
     assert "became main without acknowledged write(s) 2" in room.books.violations[0]
 
 
@@ -77,13 +92,13 @@ def test_an_admitted_loss_is_one_write_of_each_client(room: Room) -> None:
         room.holds(B, write)
         room.books.acknowledged(write, "client", room.of[A])
     room.of[B].disk.writes.discard(3)
-    room.entry("main_promoted", main=B, verdict="at most 1 transaction a writer")
+    room.promotes(B, "at most 1 transaction a writer")
     assert not room.books.violations
     assert room.books.losses_admitted == 1
     room.of[B].disk.writes.discard(2)
     room.of[B].disk.writes.discard(1)
     room.books._checked.clear()
-    room.entry("main_promoted", main=B, verdict="at most 1 transaction a writer")
+    room.promotes(B, "at most 1 transaction a writer")
     assert room.books.violations
 
 
@@ -124,11 +139,18 @@ def test_clients_led_to_an_incomplete_instance(room: Room) -> None:
 
 def test_the_last_copy_is_wiped(room: Room) -> None:
     """An init container may move aside only what somebody else holds."""
+    room.entry("sync_lost", sync=(A,), name="b_g1", instance=B)
     room.books.wiped(room.of[B])
     assert not room.books.violations
     room.of[A].disk.writes.discard(1)
     room.books.wiped(room.of[B])
     assert "the last copy of write 1" in room.books.violations[0]
+
+
+def test_a_member_is_wiped(room: Room) -> None:
+    """Whoever is in the sync set, or main, keeps its data (S12)."""
+    room.books.wiped(room.of[B])
+    assert "memgraph-1 was wiped, and is in the sync set" in room.books.violations[0]
 
 
 def test_a_ledger_that_was_rewritten(room: Room) -> None:
@@ -141,6 +163,6 @@ def test_a_ledger_that_was_rewritten(room: Room) -> None:
 
 def test_a_broken_chain(room: Room) -> None:
     """A line whose prev is not the hash of the one before."""
-    line = json.loads(room.data["00000001"]) | {"seq": 2, "prev": "f" * 32}
-    room.books.ledger_written(room.data | {"00000002": json.dumps(line)})
-    assert "chain is broken at entry 2" in room.books.violations[0]
+    line = json.loads(room.data["00000002"]) | {"seq": 5, "prev": "f" * 32}
+    room.books.ledger_written(room.data | {"00000005": json.dumps(line)})
+    assert "chain is broken at entry 5" in room.books.violations[0]

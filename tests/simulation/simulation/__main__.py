@@ -17,12 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
-from attrs import asdict, frozen
+from attrs import frozen
 
 from statemachine.rules import RULES
 
 from .director import Verdict, run_plan
 from .faults import Plan, draw_plan
+from .plan import short
 from .shrink import shrink
 
 FAILED_PLANS = Path(tempfile.gettempdir()) / "simulation-failures"
@@ -120,8 +121,7 @@ def _tell_failure(verdict: Verdict, options: argparse.Namespace) -> None:
     path.write_text(plan.to_json() + "\n")
     print(f"  {len(plan.faults)} faults remain: ./scripts/simulate --replay {path}", flush=True)
     for fault in plan.faults:
-        shown = {k: v for k, v in asdict(fault).items() if v}
-        print(f"    {shown}", flush=True)
+        print(f"    {short(fault)}", flush=True)
 
 
 def _summary(verdicts: list[Verdict], wall_s: float, spent_s: float) -> dict[str, object]:

@@ -32,6 +32,7 @@ class Freezer:
     def __init__(self) -> None:
         self._held: dict[str, list[tuple[trio.lowlevel.Task, Any]]] = {}
         self._thawed = trio.Event()
+        self._is_over = False
 
     def is_frozen(self, actor: str) -> bool:
         """Whether its tasks are held."""
@@ -39,7 +40,8 @@ class Freezer:
 
     def freeze(self, actor: str) -> None:
         """From now on no step; a task that was about to run makes that one yet."""
-        self._held.setdefault(actor, [])
+        if not self._is_over:
+            self._held.setdefault(actor, [])
 
     def thaw(self, actor: str) -> None:
         """All that was due may run."""
@@ -47,6 +49,12 @@ class Freezer:
             trio.lowlevel.reschedule(task, value)
         self._thawed.set()
         self._thawed = trio.Event()
+
+    def end(self) -> None:
+        """Everybody runs from now on: a run whose tasks are held can never end."""
+        self._is_over = True
+        for actor in list(self._held):
+            self.thaw(actor)
 
     async def wait_thawed(self, actor: str) -> None:
         """Until it is not frozen: for tasks of others that pass through it."""

@@ -16,9 +16,11 @@ from controller.kube.transport import Json
 from gateway import Route
 
 from .memgraph import Memgraph
+from .reading import Reading
 from .storage import Disk
 
 GENESIS = "0" * 32
+LINES_MAX = 2500  # ten minutes of faults make some hundreds
 
 
 class Violation(Exception):
@@ -36,12 +38,15 @@ class Books:
     forgiven: set[int] = field(factory=set)  # missing, as a loss verdict has admitted
     lines: list[str] = field(factory=list)  # of the ledger, as they were first accepted
     head: dict[str, Any] = field(factory=dict)  # the last line, parsed
+    ledger: Reading = field(factory=Reading)
     upstream_of_term: dict[int, str] = field(factory=dict)
     excused: set[str] = field(factory=set)  # members whose disk was taken from them by a fault
     is_hand_edit: bool = False
     losses_admitted: int = 0
     violations: list[str] = field(factory=list)
     on_event: Callable[[str], None] = lambda trigger: None
+    on_joined: Callable[[str, Memgraph, Memgraph], None] = lambda name, member, main: None
+    on_promoted: Callable[[Memgraph], None] = lambda main: None
     _checked: dict[Disk, tuple[int, set[int]]] = field(factory=dict)
 
     def violated(self, text: str) -> None:
@@ -59,9 +64,17 @@ class Books:
         self._checked[disk] = (len(self.acked), known)
         return known - self.forgiven
 
-    def acknowledged(self, write: int, client: str, main: Memgraph) -> None:
-        """A client was told that this write is committed, by this instance."""
+    def acknowledged(
+        self, write: int, client: str, main: Memgraph, term: int | None = None
+    ) -> None:
+        """A client was told that this write is committed, by this instance, in a session of this
+        term (None: not through a gateway)."""
         self.client_of[write] = client
+        if term is not None and term < self.ledger.fenced_term:
+            self.violated(
+                f"write {write} was acknowledged by {main.name} in term {term}, and term "
+                f"{self.ledger.fenced_term} was fenced before"
+            )
         before = self.missing(main.disk)
         if before:
             self.violated(
@@ -72,6 +85,7 @@ class Books:
         self.acked.append(write)
         for member in self.head.get("sync", ()):
             self._check_member(self.instances[member], write, main)
+        self._check_copies(write, main)
 
     def _check_member(self, member: Memgraph, write: int, main: Memgraph) -> None:
         if member is main or member.name in self.excused or write in member.disk.writes:
@@ -82,6 +96,15 @@ class Books:
             f"write {write} was acknowledged by {main.name}, and {member.name} of the sync set "
             "does not hold it"
         )
+
+    def _check_copies(self, write: int, main: Memgraph) -> None:
+        """Durability `required`: never one copy alone."""
+        others = [i for i in self.instances.values() if i is not main]
+        is_known_hole = write in main.finalize_lost or any(i.name in self.excused for i in others)
+        if self.ledger.durability != "required" or is_known_hole:
+            return
+        if not any(write in other.disk.writes for other in others):
+            self.violated(f"durability is required, and write {write} is on {main.name} alone")
 
     def missing_on_route(self, name: str) -> None:
         """A gateway opens to this instance: everything acknowledged is there."""
@@ -98,6 +121,9 @@ class Books:
         if known != name:
             self.violated(f"two upstreams in term {route.term}: {known}, and {name} by {pod}")
         self.note(f"{pod} leads writes to {name} in term {route.term}")
+        uuid, ours = self.instances[name].disk.storage_uuid, self.ledger.storage_uuid
+        if ours and uuid != ours:
+            self.violated(f"clients are led to {name} with storage {uuid}; the cluster's is {ours}")
         self.missing_on_route(name)
 
     # -- disks
@@ -108,6 +134,8 @@ class Books:
 
     def wiped(self, instance: Memgraph) -> None:
         """An init container moves the data of an instance aside, as the product ordered."""
+        if instance.name == self.ledger.main or instance.name in self.ledger.sync:
+            self.violated(f"{instance.name} was wiped, and is in the sync set")
         others = [i for i in self.instances.values() if i is not instance]
         for write in self.acked:
             is_here = write in instance.disk.writes and write not in self.forgiven
@@ -129,6 +157,8 @@ class Books:
             self._entry(number, sorted(data)[number - 1], lines[number - 1])
 
     def _entry(self, number: int, key: str, line: str) -> None:
+        if number > LINES_MAX:
+            raise Violation(f"the ledger grows without end: {number} entries")
         document = json.loads(line)
         before = self.lines[-1] if self.lines else None
         prev = hashlib.sha256(before.encode()).hexdigest()[:32] if before else GENESIS
@@ -138,18 +168,30 @@ class Books:
         self._follow(document)
 
     def _follow(self, document: dict[str, Any]) -> None:
-        old_term = self.head.get("term", 0)
-        if document["term"] < old_term:
-            self.violated(f"the term fell from {old_term} to {document['term']}")
         self.head = document
+        self.ledger.take(document)
+        for text in self.ledger.wrong:
+            self.violated(text)
         self.excused &= set(document["sync"])
         self.note(
             f"#{document['seq']} {document['on']} {document['from']} -> {document['to']} "
             f"term {document['term']}: {document['why']}"
         )
-        self.on_event(document["on"])
         if document["on"] in ("main_promoted", "main_returned"):
             self._check_verdict(document)
+        if document["on"] == "main_promoted":
+            self.on_promoted(self.instances[document["main"]])
+        for name, instance in self.ledger.grown:
+            self._check_joined(name, self.instances[instance], self.instances[document["main"]])
+        self.on_event(document["on"])
+
+    def _check_joined(self, name: str, member: Memgraph, main: Memgraph) -> None:
+        """S3: whoever joins holds every acknowledged write, and a marker has shown it."""
+        holes = set[int]().union(*(i.finalize_lost for i in self.instances.values()))
+        lost = self.missing(member.disk) - holes
+        if lost and member.name not in self.excused:
+            self.violated(f"{member.name} joins the sync set without {_some(lost)}")
+        self.on_joined(name, member, main)
 
     def _check_verdict(self, document: dict[str, Any]) -> None:
         """S13: what is missing on the new main was admitted."""
@@ -158,7 +200,8 @@ class Books:
             return
         verdict = document["data"].get("verdict", "none")
         per_client = {self.client_of[w] for w in lost}
-        if verdict == "none" or len(per_client) < len(lost):
+        is_too_much = len(per_client) < len(lost) and not verdict.startswith("unknown")
+        if verdict == "none" or is_too_much:
             self.violated(
                 f"{document['main']} became main without {_some(lost)}, and the verdict is "
                 f"{verdict!r}"

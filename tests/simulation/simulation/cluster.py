@@ -8,6 +8,7 @@ r makes every duration of its pod 1/r as long, for only durations matter to the 
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from random import Random
 from typing import Any
 from unittest import mock
@@ -17,18 +18,20 @@ from attrs import define, field
 
 import controller.memgraph.instance
 import controller.memgraph.registrations
+import controller.prober
 from controller.kube import (
     KubeGatewayLeases,
     KubeInformers,
     KubeLedgerStore,
     KubeNames,
     KubePodControl,
+    KubeRequests,
     KubeTimes,
     LeaseLeadership,
 )
 from controller.memgraph import BoltInstances, MemgraphAccess
 from controller.pod import Adapters, ControllerPod, PodSettings, Reign
-from statemachine.ids import Durability, Instance, Role
+from statemachine.ids import Durability, Instance, Mode, Role
 from statemachine.plan import plan
 from statemachine.prestop import may_stop
 from statemachine.view import Policy
@@ -36,14 +39,17 @@ from statemachine.view import Policy
 from .actors import Freezer, _actor, become_actor
 from .api import Api
 from .books import Books
-from .clients import Bypasser, Client
-from .dice import wall_clock
+from .clients import Bypasser, Client, Reader
+from .dice import wall_clock, wall_text
+from .doors import Doors
 from .kubelet import Kubelet, controller_pod_object
-from .link import Links, link_class
+from .link import Links, link_class, verb_of
 from .memgraph import Instances, Memgraph
 from .network import Network
+from .plan import Plan
 from .relay import Relay
 from .replication import PING_S, look_after_rows
+from .rulebook import rules_of
 from .sim_gateways import SimGateways
 from .transport import ApiRoad, Trouble
 
@@ -63,22 +69,10 @@ class Life:
     is_dead: bool = False
 
 
-@define(eq=False)
-class Shape:
-    """What kind of cluster a seed runs."""
-
-    instances: int = 3
-    controllers: int = 2
-    clients: int = 2
-    durability: Durability = Durability.PREFERRED
-    renewal: str = "eager"
-    is_bypassed: bool = False  # somebody writes around the gateways
-
-
 class Cluster:
     """Owned by one run. Faults reach into it; `run` keeps it going until cancelled."""
 
-    def __init__(self, dice: Random, shape: Shape, note: Callable[[str], None]) -> None:
+    def __init__(self, dice: Random, shape: Plan, note: Callable[[str], None]) -> None:
         self.dice, self.shape, self.note = dice, shape, note
         self.network, self.freezer, self.api = Network(), Freezer(), Api()
         self.names = self._names("world", "world")
@@ -91,9 +85,15 @@ class Cluster:
         self.books = Books({}, note)
         self.kubelet.on_wipe = self.books.wiped
         self.api.on_write = self._on_write
+        self.rules = rules_of(self.books, relays=self.living_relays, holder=self.lease_holder)
+        self.doors = Doors(self.books, self.names)
+        self.links.on_sent, self.links.on_answered = self._on_sent, self.rules.answered
+        self.instances.on_moment = lambda moment: self.on_moment(moment)
+        self.instances.on_commit = self.rules.committed
         self.lives: dict[str, Life] = {}
         self.skews_s: dict[str, float] = {}
         self.dead_for_good: set[str] = set()
+        self.on_moment: Callable[[str], None] = lambda moment: None
         self.api_trouble: Callable[[str, str, str], Trouble | None] = lambda *_: None
         self.watch_lag_s: Callable[[str, str], float] | None = None
         self._lives_begun = itertools.count(1)
@@ -109,6 +109,7 @@ class Cluster:
             trouble=lambda pod, method, path: self.api_trouble(pod, method, path),
             late_s=lambda: dice.choice((0.5, 2.0, 4.0)),
             watch_lag_s=self._watch_lag_s,
+            on_executed=self.doors.executed,
         )
 
     def _names(self, pod: str, uid: str) -> KubeNames:
@@ -133,6 +134,7 @@ class Cluster:
             stack.enter_context(self.freezer.installed())
             patch = mock.patch.object
             stack.enter_context(patch(controller.memgraph.instance, "Link", link_class(self.links)))
+            stack.enter_context(patch(controller.prober, "HURRY_S", self.shape.hurry_s))
             listening = self.links.require_listening
             room = controller.memgraph.registrations
             stack.enter_context(patch(room, "require_listening", listening))
@@ -149,6 +151,8 @@ class Cluster:
             nursery.start_soon(self._keep_rows)
             for number in range(self.shape.clients):
                 self._add_client(f"client-{number}", nursery)
+            reader = Reader(Random(self.dice.random()), self.books, self.living_relays)
+            nursery.start_soon(reader.run)
             if self.shape.is_bypassed:
                 nursery.start_soon(Bypasser(Random(self.dice.random()), self.instances).run)
             task_status.started()
@@ -162,7 +166,9 @@ class Cluster:
 
     def _add_client(self, name: str, nursery: trio.Nursery) -> None:
         dice = Random(self.dice.random())
-        client = Client(name, dice, self.books, self.living_relays, lambda: next(self._writes))
+        client = Client(
+            name, dice, self.books, self.living_relays, lambda: next(self._writes), self.shape
+        )
         self.clients.append(client)
         nursery.start_soon(client.run)
 
@@ -186,6 +192,7 @@ class Cluster:
             name, relay_actor, self.instances, self.network, self.freezer, self.books.opened
         )
         gateways = SimGateways(relay, actor, self.freezer, self.spawn)
+        gateways.on_told = self.doors.told
         life = Life(name, actor, gateways)
         self.lives[actor] = life
         self.spawn(self._live, life, uid)
@@ -222,9 +229,15 @@ class Cluster:
         with life.scope:
             async with memgraph.running():
                 adapters = self._adapters(life, uid, rate, memgraph)
-                settings = PodSettings(life.name, self._policy(rate), 7687, 0.25 / rate, 4.0 / rate)
+                every_s = self.shape.probe_interval_s / rate
+                settings = PodSettings(life.name, self._policy(rate), 7687, every_s, 4.0 / rate)
                 gateways: Any = life.gateways
-                life.pod = ControllerPod(settings, adapters, gateways, reign)
+                wall = self._wall(life.name)
+                life.pod = ControllerPod(
+                    settings, adapters, gateways, reign, lambda: wall().timestamp()
+                )
+                life.pod.loop.chronicle._now = wall_text
+                self.on_moment("a gateway starts")
                 await life.pod.run()
         life.is_dead = True
         life.gateways.relay.end()
@@ -232,10 +245,13 @@ class Cluster:
     def _policy(self, rate: float) -> Policy:
         return Policy(
             eligible=(Instance(f"{SET}-0"), Instance(f"{SET}-1")),
-            durability=self.shape.durability,
+            durability=Durability(self.shape.durability),
+            mode=Mode(self.shape.mode),
+            reset=self.shape.reset,
+            cluster_name=RELEASE,
             main_grace_s=2.0 / rate,
             sync_grace_s=3.0 / rate,
-            fresh_s=1.5 / rate,
+            fresh_s=(self.shape.probe_interval_s + 1.25) / rate,
             gateway_barrier_s=5.0 / rate,
             renewal=self.shape.renewal,
         )
@@ -245,7 +261,7 @@ class Cluster:
         times = KubeTimes(
             lease_duration_s=5.0 / rate, renew_deadline_s=3.5 / rate, retry_s=0.5 / rate
         )
-        now = wall_clock(lambda: self.skews_s.get(life.name, 0.0))
+        now = self._wall(life.name)
         jitter = Random(self.dice.random()).random
         return Adapters(
             store=KubeLedgerStore(transport, names, times),
@@ -254,7 +270,11 @@ class Cluster:
             leadership=LeaseLeadership(transport, names, times, jitter=jitter, now=now),
             pods=KubePodControl(transport, names, times),
             memgraph=memgraph,
+            requests=KubeRequests(transport, names, times, jitter),
         )
+
+    def _wall(self, name: str) -> Callable[[], datetime]:
+        return wall_clock(lambda: self.skews_s.get(name, 0.0))
 
     def tell_beliefs(self) -> None:
         """For who reads the trace: nobody judges by it."""
@@ -288,6 +308,10 @@ class Cluster:
         if path.endswith(f"/{self.names.ledger}") and new is not None:
             self.books.ledger_written(new["data"])
 
+    def _on_sent(self, actor: str, peer: Memgraph, process: int, statement: str) -> None:
+        self.rules.sent(actor, peer, process, statement)
+        self.on_moment(f"sent {verb_of(statement)}")
+
     def instance(self, name: str) -> Memgraph:
         """By its name."""
         return self.instances.by_name[Instance(name)]
@@ -295,6 +319,12 @@ class Cluster:
     def ledger_path(self) -> str:
         """The live ledger's object."""
         return f"{self.names.config_maps_path}/{self.names.ledger}"
+
+    def lease_holder(self) -> str:
+        """The pod that the leader's Lease names; "" = none."""
+        path = f"{self.names.leases_path}/{self.names.leader_lease}"
+        lease = self.api.objects.get(path) or {}
+        return str(lease.get("spec", {}).get("holderIdentity") or "").partition("/")[0]
 
     def lease_paths(self) -> list[str]:
         """All Leases."""

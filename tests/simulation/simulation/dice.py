@@ -35,6 +35,18 @@ def wall_text() -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+POLL_EVERY = 64  # rounds: nobody but trio's own start and end waits for a real socket in here
+
+
+def _seldom_polled(plain: Callable[[Any, float], Any]) -> Callable[[Any, float], Any]:
+    rounds = itertools.count(1)
+
+    def get_events(manager: Any, timeout: float) -> Any:
+        return plain(manager, timeout) if next(rounds) % POLL_EVERY == 0 else []
+
+    return get_events
+
+
 @contextmanager
 def fixed(seed: int) -> Iterator[Random]:
     """Everything by `seed`; yields the world's own dice."""
@@ -46,7 +58,10 @@ def fixed(seed: int) -> Iterator[Random]:
     def token_hex(nbytes: int | None = None) -> str:
         return f"{ids.getrandbits(8 * (nbytes or 32)):0{2 * (nbytes or 32)}x}"
 
+    manager: Any = trio_run.__dict__["TheIOManager"]  # epoll or kqueue
+    polled = _seldom_polled(manager.get_events)
     patches: tuple[Any, ...] = (
+        mock.patch.object(manager, "get_events", polled),
         mock.patch.object(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
         mock.patch.object(secrets, "token_hex", token_hex),
         mock.patch.object(controller.memgraph.instance, "_incarnations", itertools.count(1)),

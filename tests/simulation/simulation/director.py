@@ -16,16 +16,15 @@ from attrs import define, field, frozen
 
 from controller.errors import ControllerError
 from gateway import GatewayError, Upstream
-from statemachine.ids import Durability
 from statemachine.invariants import InvariantViolated
 from statemachine.rules import IllegalTransition
 
 from .books import Violation
 from .clock import JumpingClock
-from .cluster import Cluster, Shape
+from .cluster import Cluster
 from .dice import fixed
-from .faults import Fault, Plan
 from .injector import Injector
+from .plan import Fault, Plan
 from .relay import Outcome
 
 SETTLED_S = 1.5  # without an event of the ledger, while all is well
@@ -84,11 +83,17 @@ class Director:
         """Raises Violation."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.cluster.run)
-            if not self.plan.is_early:
-                await self._until(self._is_serving, START_LIMIT_S, "never became OPERATIONAL")
-            await self._suffer()
-            await self._recover()
+            try:
+                await self._tell_the_story()
+            finally:
+                self.cluster.freezer.end()
             nursery.cancel_scope.cancel()
+
+    async def _tell_the_story(self) -> None:
+        if not self.plan.is_early:
+            await self._until(self._is_serving, START_LIMIT_S, "never became OPERATIONAL")
+        await self._suffer()
+        await self._recover()
 
     async def _suffer(self) -> None:
         at_s = 0.0
@@ -161,14 +166,20 @@ class Director:
         if len(lines) != seen:
             self._seen_events, self._event_at_s = len(lines), trio.current_time()
 
-    def on_event(self, trigger: str) -> None:
-        """An entry is in the ledger now: faults that waited for it strike a moment later."""
-        for fault in [f for f in self.armed if f.when == trigger]:
+    def on_moment(self, moment: str) -> None:
+        """Faults that waited for it strike now or a little later."""
+        for fault in [f for f in self.armed if f.when == moment]:
             self.armed.remove(fault)
-            self.cluster.spawn(self._strike, fault)
+            after_s = fault.after_s
+            if after_s is None:
+                after_s = self.cluster.dice.choice((0.0, 0.002, 0.005, 0.01, 0.05, 0.5))
+            if after_s == 0.0:
+                self.injector.apply(fault)
+            else:
+                self.cluster.spawn(self._strike, fault, after_s)
 
-    async def _strike(self, fault: Fault) -> None:
-        await trio.sleep(self.cluster.dice.choice((0.0, 0.002, 0.005, 0.01, 0.05, 0.5)))
+    async def _strike(self, fault: Fault, after_s: float) -> None:
+        await trio.sleep(after_s)
         self.injector.apply(fault)
 
     async def _until(self, is_so: Callable[[], bool], limit_s: float, otherwise: str) -> None:
@@ -246,14 +257,9 @@ def run_plan(plan: Plan) -> Verdict:
 
     failure = ""
     with fixed(plan.seed) as dice:
-        shape = Shape(
-            durability=Durability(plan.durability),
-            renewal=plan.renewal,
-            is_bypassed=plan.is_bypassed,
-        )
-        cluster = Cluster(dice, shape, note)
+        cluster = Cluster(dice, plan, note)
         director = Director(plan, cluster, Injector(cluster), trace)
-        cluster.books.on_event = director.on_event
+        cluster.books.on_event = cluster.on_moment = director.on_moment
         times: list[float] = []
         with cluster.installed(), _without_collector():
             try:

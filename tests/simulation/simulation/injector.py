@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import trio
 
-from .cluster import Cluster
-from .faults import Fault
+from .cluster import RELEASE, Cluster
 from .link import Delay
 from .memgraph import RPC_S
 from .network import API
+from .people import People
+from .plan import Fault
 from .transport import Trouble
 
 FLAKY = (
@@ -41,7 +42,10 @@ class Injector:
         self._lags: list[tuple[str, float]] = []
         self._late: list[float] = []
         self._pauses: list[float] = []
+        self._late_api: list[str] = []
         self._unguarded: set[str] = set()
+        path = f"{cluster.names.config_maps_path}/{cluster.names.requests}"
+        self.people = People(cluster.api, path, RELEASE)
         cluster.api_trouble = self._trouble
         cluster.watch_lag_s = self._lag_s
         cluster.links.delay = self._delay
@@ -57,6 +61,8 @@ class Injector:
     def apply(self, fault: Fault) -> None:
         """Do it now."""
         target = self._resolve(fault.target)
+        if target.startswith("memgraph-") and target not in self.cluster.instances.by_name:
+            return  # a stored plan of a larger cluster
         self.cluster.note(f"FAULT {fault.kind} {target} {fault.duration_s:g} s")
         undo: Undo | None = getattr(self, f"_{fault.kind}")(fault, target)
         if undo is not None:
@@ -76,6 +82,7 @@ class Injector:
             self._undo.pop(number)()
         for state in (self._down, self._flaky, self._lags, self._late, self._pauses):
             state.clear()
+        self._late_api.clear()
         self._unguarded.clear()
         self.cluster.network.heal_all()
 
@@ -93,13 +100,13 @@ class Injector:
                 return head.get("data", {}).get("candidate") or "memgraph-1"
             case "leader":
                 return self._leader()
+            case "follower":
+                pods = sorted(x.name for x in self.cluster.living())
+                return next((x for x in pods if x != self._leader()), "ctl-1")
         return target
 
     def _leader(self) -> str:
-        names = self.cluster.names
-        lease = self.cluster.api.objects.get(f"{names.leases_path}/{names.leader_lease}")
-        holder = (lease or {}).get("spec", {}).get("holderIdentity", "").partition("/")[0]
-        return holder or "ctl-0"
+        return self.cluster.lease_holder() or "ctl-0"
 
     # -- instances
 
@@ -241,6 +248,9 @@ class Injector:
     def _trouble(self, pod: str, method: str, path: str) -> Trouble | None:
         if self._down and ("" in self._down or pod in self._down):
             return Trouble.DOWN
+        is_late = method in ("PUT", "POST") and ("" in self._late_api or pod in self._late_api)
+        if is_late and self.dice.random() < 0.5:
+            return Trouble.LATE
         for who, share in self._flaky:
             if who in ("", pod) and self.dice.random() < share:
                 return self.dice.choice(FLAKY)
@@ -261,18 +271,29 @@ class Injector:
         self._flaky.append(entry)
         return lambda: self._flaky.remove(entry) if entry in self._flaky else None
 
+    def _api_late(self, fault: Fault, target: str) -> Undo:
+        """Writes are carried out long after their sender has given up."""
+        self._late_api.append(target)
+        return lambda: self._late_api.remove(target) if target in self._late_api else None
+
     def _watch_lag(self, fault: Fault, target: str) -> Undo:
         entry = (target, 8.0 * fault.amount)
         self._lags.append(entry)
         return lambda: self._lags.remove(entry) if entry in self._lags else None
 
     def _lease_deleted(self, fault: Fault, target: str) -> None:
-        names = self.cluster.names
-        paths = self.cluster.lease_paths()
+        """The leader's, or a gateway's: `detail` may name its pod."""
+        cluster, names = self.cluster, self.cluster.names
         leader = f"{names.leases_path}/{names.leader_lease}"
-        chosen = [p for p in paths if (p == leader) == (target == "leader lease")]
-        if chosen:
-            self.cluster.api.remove(chosen[int(fault.amount * len(chosen))])
+        if target == "leader lease":
+            cluster.rules.deposed_at_s = trio.current_time()
+            cluster.api.remove(leader)
+            return
+        paths = [p for p in cluster.lease_paths() if p != leader]
+        pod = self._resolve(fault.detail)
+        named = [p for p in paths if p.endswith(f"-{pod}")]
+        if chosen := named or paths:
+            cluster.api.remove(chosen[int(fault.amount * len(chosen))])
 
     def _ledger_edited(self, fault: Fault, target: str) -> None:
         """By hand: deleted, cut, or a line changed."""
@@ -282,6 +303,7 @@ class Injector:
             return
         data = dict(stored["data"])
         last = max(data)
+        cluster.rules.edited_at_s = trio.current_time()
         cluster.books.is_hand_edit = True
         if fault.amount < 0.3:
             cluster.api.remove(path)
@@ -319,3 +341,25 @@ class Injector:
     def _clock_jump(self, fault: Fault, target: str) -> None:
         """Wall time alone: nothing may depend on it."""
         self.cluster.skews_s[target] = 86400.0 * (fault.amount - 0.5)
+
+    # -- people
+
+    def _ask_switchover(self, fault: Fault, target: str) -> None:
+        self.people.switchover(target)
+
+    def _ask_failover(self, fault: Fault, target: str) -> None:
+        self.people.failover(target)
+
+    def _ask_reinit(self, fault: Fault, target: str) -> None:
+        self.people.reinit(target)
+
+    def _ask_durability(self, fault: Fault, target: str) -> None:
+        self.people.durability("required" if fault.amount < 0.5 else "preferred")
+
+    def _ask_pause(self, fault: Fault, target: str) -> Undo:
+        self.people.pause()
+        return self.people.resume
+
+    def _ask_observe(self, fault: Fault, target: str) -> Undo:
+        self.people.observe("on")
+        return lambda: self.people.observe("off")

@@ -45,6 +45,8 @@ class Links:
         self.instances, self.location = instances, location
         self.delay: Callable[[str, str, str], Delay | None] = lambda sender, to, statement: None
         self.before_change: Callable[[str, str], None] = lambda actor, statement: None
+        self.on_sent: Callable[[str, Memgraph, int, str], None] = lambda *_: None
+        self.on_answered: Callable[[str, Memgraph, int], None] = lambda *_: None
 
     async def dial(self, host: str, access: MemgraphAccess, *, limit_s: float) -> "SimLink":
         """See `Link.dial`."""
@@ -95,6 +97,8 @@ class SimLink:
         self, statement: str, *, limit_s: float, before_sending: Callable[[], None] | None = None
     ) -> Rows:
         """See `Link.ask`."""
+        if (read := READS.get(statement)) and self._is_free() and self._is_at_once(statement):
+            return self._read(read)  # no turn for others: probes are most of a simulation's time
         async with self._turn:
             if self.is_broken:
                 raise MemgraphUnreachable(f"{self.address}: the connection broke", refused=False)
@@ -124,9 +128,8 @@ class SimLink:
     async def _exchange(self, statement: str) -> Rows:
         peer, network = self._peer, self._links.instances.network
         read = READS.get(statement)
-        if read is not None and self._is_quick() and self._is_at_once(statement):
-            return self._read(read)  # no turn for others: probes are most of a simulation's time
         if read is None:
+            self._links.on_sent(current_actor(), peer, self._process, statement)
             self._links.before_change(current_actor(), statement)
         await trio.sleep(self._links.latency_s())
         peer.check(self._process)
@@ -147,9 +150,11 @@ class SimLink:
     def _is_at_once(self, statement: str) -> bool:
         return statement in FOLLOWING or self._links.instances.dice.random() < QUICK_SHARE
 
-    def _is_quick(self) -> bool:
+    def _is_free(self) -> bool:
         """Whether nothing delays an answer that follows another at once."""
         peer = self._peer
+        if self.is_broken or self._turn.locked():
+            return False
         is_busy = peer.is_hung or peer.is_registering
         is_same = peer.is_up and peer.process == self._process
         return is_same and not is_busy and self._links.instances.network.is_whole
@@ -169,6 +174,9 @@ class SimLink:
         if delay.late_s is not None or delay.is_answer_lost:
             await trio.sleep_forever()
         await ended.wait()
+        if not self._links.instances.network.carries(self._peer.name, self._me):
+            await trio.sleep_forever()
+        self._links.on_answered(current_actor(), self._peer, self._process)
         for error in errors:
             if isinstance(error, Refused):
                 raise MemgraphRefused(statement, CODE, str(error)) from error
@@ -184,6 +192,7 @@ class SimLink:
         try:
             await peer.wait_running(self._process)
             if late_s:
+                peer.late_process = peer.process
                 peer.peers.note(f"late by {late_s:.1f} s on {peer.name}: {statement}")
             await change(peer, statement)
         except (Refused, Died) as error:
@@ -216,6 +225,17 @@ async def change(peer: Memgraph, statement: str) -> None:
         raise AssertionError(f"the product says what this Memgraph does not know: {statement}")
 
 
+def verb_of(statement: str) -> str:
+    """What a statement that changes something does, in one word."""
+    if statement == statements.BECOME_MAIN:
+        return "promote"
+    if statement == statements.CREATE_SNAPSHOT:
+        return "pin"
+    if statement == statements.MARKER:
+        return "mark"
+    return {"SET": "demote", "REGISTER": "register", "DROP": "drop"}[statement.split()[0]]
+
+
 FOLLOWING = frozenset(
     {statements.SHOW_REPLICAS, statements.SHOW_VERSION, statements.SHOW_DATABASE_INFO}
 )
@@ -243,4 +263,4 @@ def link_class(links: Links) -> type:
     return Dialled
 
 
-__all__ = ["Delay", "Links", "Self", "SimLink", "link_class"]
+__all__ = ["Delay", "Links", "Self", "SimLink", "link_class", "verb_of"]

@@ -31,6 +31,10 @@ class Refused(Exception):
     """Memgraph's own words for no; the argument is the text."""
 
 
+class Unconfirmed(Refused):
+    """SYNC: committed here and refused to the client, for a replica has not confirmed it."""
+
+
 class Instances:
     """All instances of the cluster, by name and by address; owned by the world."""
 
@@ -39,6 +43,7 @@ class Instances:
         self.by_name: dict[Instance, Memgraph] = {}
         self.hosts: dict[str, Memgraph] = {}  # pod IP, or stable DNS name, -> who is there now
         self.on_commit: Callable[[Memgraph, int], None] = lambda instance, write: None
+        self.on_moment: Callable[[str], None] = lambda moment: None
         self.rpc_s = RPC_S  # faults make it long, so that much happens inside of a commit
         self.note: Callable[[str], None] = lambda text: None
         self.crash: Callable[[str, float], None] = lambda name, down_s: None
@@ -71,6 +76,10 @@ class Memgraph:
         self.engine = trio.Lock()  # held by a commit, exclusively by REGISTER
         self.is_registering = False
         self.tried_at_s = float("-inf")  # the last write, whatever came of it
+        self.started_at_s = 0.0
+        self.began_epoch = ""  # by the last promotion, in whichever process
+        self.role_since_s = 0.0
+        self.late_process = 0  # the last one in which a role command landed late
         self.finalize_lost = set[int]()  # writes acknowledged though a finalize got lost (3.3)
         self.woken = trio.Event()  # set whenever hung ends or the process does
 
@@ -79,7 +88,7 @@ class Memgraph:
     def start(self, *, guarded: bool = True) -> None:
         """From the disk. The boot guard makes everybody a REPLICA before Bolt opens (L12)."""
         self.process += 1
-        self.is_up, self.is_hung = True, False
+        self.is_up, self.is_hung, self.started_at_s = True, False, trio.current_time()
         self.engine, self.is_registering = trio.Lock(), False
         self.storage = Storage(self.disk)
         self.role = self.disk.role
@@ -132,7 +141,7 @@ class Memgraph:
     # -- roles
 
     def _leave_main(self) -> None:
-        self.role, self.rows = Role.REPLICA, {}
+        self.role, self.rows, self.role_since_s = Role.REPLICA, {}, trio.current_time()
         self.disk.main_uuid = self.peers.uuid("nobody")
         self._save()
 
@@ -150,10 +159,16 @@ class Memgraph:
             return
         if busy or self.role is Role.MAIN:
             raise Refused(BUSY_MAIN)
-        self.storage.begin_epoch(self.peers.uuid("epoch"))
-        self.role, self.rows = Role.MAIN, {}
+        self.began_epoch = self.peers.uuid("epoch")
+        self.storage.begin_epoch(self.began_epoch)
+        self.role, self.rows, self.role_since_s = Role.MAIN, {}, trio.current_time()
         self.disk.main_uuid = self.peers.uuid("main")
         self._save()
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether a crash would not bring an older epoch back."""
+        return self.disk.epoch == self.storage.epoch
 
     def create_snapshot(self) -> None:
         """The epoch is on the disk afterwards."""

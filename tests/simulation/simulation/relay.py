@@ -7,7 +7,7 @@ meets the deadline before it goes on (S6). What a newcomer gets wrong: nothing h
 the checkers but what a client was told.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 
 import trio
@@ -18,7 +18,7 @@ from gateway import Route, StaleRoute, Upstream
 
 from . import replication
 from .actors import Freezer
-from .memgraph import Died, Instances, Memgraph, Refused
+from .memgraph import Died, Instances, Memgraph, Refused, Unconfirmed
 from .network import Network
 
 HOP_S = 0.0005
@@ -41,6 +41,7 @@ class Session:
     instance: Memgraph
     process: int
     dialled_at_s: float
+    kind: Kind = Kind.RW
     is_confirmed: bool = False
     is_cut: bool = False
     changed: trio.Event = field(factory=trio.Event)
@@ -66,9 +67,11 @@ class Relay:
         self.pod, self.actor = pod, actor
         self._instances, self._network, self._freezer = instances, network, freezer
         self._on_open = on_open
-        self.on_wish: Callable[[Upstream], None] = lambda upstream: None
+        self.on_wish: Callable[[Kind, Upstream], None] = lambda kind, upstream: None
         self.routes: dict[Kind, Route] = {}
         self.sessions: set[Session] = set()
+        self.readings: set[Session] = set()
+        self.closed_at_s = 0.0  # when RW was last told to be closed
         self.deadline_s = float("-inf")
         self.is_dead = False
         self._routed = trio.Event()
@@ -82,29 +85,39 @@ class Relay:
             raise StaleRoute(f"route of term {route.term}, present is {before.term}")
         self._keep_fence()
         self.routes[kind] = route
-        if kind is not Kind.RW:
-            return 0
+        if kind is Kind.RO:
+            return self._cut_all(s for s in self.readings if s.upstream.key not in route.keys)
+        if not route.upstreams:
+            self.closed_at_s = trio.current_time()
         is_new_reign = before is not None and route.term > before.term
-        gone = [s for s in self.sessions if is_new_reign or s.upstream.key not in route.keys]
-        for session in gone:
-            self._cut(session)
+        cut = self._cut_all(
+            s for s in self.sessions if is_new_reign or s.upstream.key not in route.keys
+        )
         if route.upstreams:
             self._on_open(self.pod, route)
-            self._routed.set()
-            self._routed = trio.Event()
+            self._stir()
+        return cut
+
+    def _cut_all(self, sessions: Iterable[Session]) -> int:
+        gone = list(sessions)
+        for session in gone:
+            self._cut(session)
         return len(gone)
+
+    def _stir(self) -> None:
+        self._routed.set()
+        self._routed = trio.Event()
 
     def serve_until(self, deadline_s: float) -> None:
         """As Gateway.serve_until: what was over stays over, even if nobody looked in time."""
         self._keep_fence()
         self.deadline_s = deadline_s
-        self._routed.set()
-        self._routed = trio.Event()
+        self._stir()
 
-    def confirm(self, upstream: Upstream, asked_at_s: float) -> None:
+    def confirm(self, kind: Kind, upstream: Upstream, asked_at_s: float) -> None:
         """As Gateway.confirm."""
         self._keep_fence()
-        for session in self.sessions:
+        for session in self.sessions if kind is Kind.RW else self.readings:
             if session.upstream.key == upstream.key and session.dialled_at_s <= asked_at_s:
                 session.is_confirmed = True
                 session.stir()
@@ -115,11 +128,28 @@ class Relay:
         is_over = self.is_dead or trio.current_time() >= self.deadline_s
         return route.upstreams[0] if route and route.upstreams and not is_over else None
 
+    def may_acknowledge(self, instance: Memgraph | None = None, process: int = 0) -> bool:
+        """Whether a client may yet hear, by any session or by one that it could get, that something
+        was committed (by this process of this instance; None: by anybody)."""
+        upstream = self.writable()
+        if upstream is not None and (instance is None or upstream.instance == instance.name):
+            return True
+        if self.is_dead or trio.current_time() >= self.deadline_s:
+            return False
+        return any(
+            instance is None or (s.instance is instance and s.process == process)
+            for s in self.sessions
+        )
+
+    def readable(self) -> tuple[Upstream, ...]:
+        """Whom a client could read from through it at this moment."""
+        route = self.routes.get(Kind.RO)
+        return route.upstreams if route and not self.is_dead else ()
+
     def end(self) -> None:
         """The process is gone."""
         self.is_dead = True
-        for session in list(self.sessions):
-            self._cut(session)
+        self._cut_all((*self.sessions, *self.readings))
         self._routed.set()
 
     # -- what clients do
@@ -139,25 +169,39 @@ class Relay:
             await trio.sleep(0.05)
         return None
 
-    async def _dial(self, upstream: Upstream) -> Session | None:
+    async def read_from(self, upstream: Upstream) -> Session | None:
+        """A confirmed session for reads. The caller sets the time limit."""
+        await self._freezer.wait_thawed(self.actor)
+        session = await self._dial(upstream, Kind.RO)
+        return session if session is not None and await self._confirmed(session) else None
+
+    async def _dial(self, upstream: Upstream, kind: Kind = Kind.RW) -> Session | None:
         await trio.sleep(HOP_S)
         instance = self._instances.hosts.get(upstream.host)
-        route = self.routes.get(Kind.RW)
+        route = self.routes.get(kind)
         if instance is None or not self._network.joins(self.pod, instance.name):
             return None
         if not instance.is_up or route is None or upstream.key not in route.keys or self.is_dead:
             return None
         now_s = trio.current_time()
-        session = Session(upstream, route.term, instance, instance.process, now_s)
-        self.sessions.add(session)
+        session = Session(upstream, route.term, instance, instance.process, now_s, kind)
+        (self.sessions if kind is Kind.RW else self.readings).add(session)
         return session
 
     async def _confirmed(self, session: Session) -> bool:
         while not session.is_confirmed and not session.is_cut:
-            self.on_wish(session.upstream)
+            self.on_wish(session.kind, session.upstream)
             with trio.move_on_after(0.25):
                 await session.changed.wait()
         return not session.is_cut
+
+    async def read(self, session: Session) -> bool:
+        """One query. False: no answer, the session is over."""
+        await self._pass_on(session)
+        instance = session.instance
+        await trio.sleep(HOP_S)
+        is_reached = self._network.joins(self.pod, instance.name) and not instance.is_hung
+        return is_reached and not session.is_cut and instance.process == session.process
 
     async def write(self, session: Session, write: int) -> Outcome:
         """One transaction. Unknown whenever no answer came; the caller sets the time limit."""
@@ -186,6 +230,8 @@ class Relay:
                 session.instance.check(session.process)
                 await replication.commit(session.instance, write)
                 outcome[0] = Outcome.OK
+            except Unconfirmed:
+                outcome[0] = Outcome.UNKNOWN
             except Refused:
                 outcome[0] = Outcome.FAILED
             except Died:
@@ -205,14 +251,16 @@ class Relay:
 
     def leave(self, session: Session) -> None:
         """The client goes."""
-        self.sessions.discard(session)
+        self._discard(session)
+
+    def _discard(self, session: Session) -> None:
+        (self.sessions if session.kind is Kind.RW else self.readings).discard(session)
 
     def _keep_fence(self) -> None:
         if trio.current_time() >= self.deadline_s:
-            for session in list(self.sessions):
-                self._cut(session)
+            self._cut_all(self.sessions)
 
     def _cut(self, session: Session) -> None:
         session.is_cut = True
-        self.sessions.discard(session)
+        self._discard(session)
         session.stir()

@@ -9,7 +9,7 @@ import trio
 
 from statemachine.ids import Mode, Role, RowStatus
 
-from .memgraph import FREEZE_S, PREPARE_LIMIT_S, Memgraph, Refused
+from .memgraph import FREEZE_S, PREPARE_LIMIT_S, Memgraph, Refused, Unconfirmed
 from .storage import Commit, Row
 
 PING_S = 1.0
@@ -61,23 +61,40 @@ async def commit(main: Memgraph, write: int) -> None:
         if main.role is not Role.MAIN:
             raise Refused(NOT_MAIN)
         main.tried_at_s = trio.current_time()
-        strict = [
-            r
-            for r in main.rows.values()
-            if r.mode is Mode.STRICT_SYNC and r.status is not RowStatus.ABSENT
-        ]
+        strict = _rows(main, Mode.STRICT_SYNC)
         made = main.storage.next_commit(write)
         await _vote(main, process, strict, made)
+        main.peers.on_moment("voted")
+        main.check(process)
+        confirmed = [await _send_sync(main, process, row, made) for row in _rows(main, Mode.SYNC)]
         main.storage.apply(made)
-        main.peers.on_commit(main, write)
         for row in strict:
             await _finalize(main, row, made)
         main.check(process)
+        main.peers.on_commit(main, write)
         for row in main.rows.values():
             if row.mode is Mode.ASYNC and row.status is RowStatus.READY:
                 row.status = RowStatus.REPLICATING
                 main.peers.spawn(_ship, main, process, row)
     await main.wait_running(process)
+    if not all(confirmed):
+        raise Unconfirmed("Failed to replicate to SYNC replica. Transaction is still committed")
+
+
+def _rows(main: Memgraph, mode: Mode) -> list[Row]:
+    """Those that take part in commits."""
+    return [r for r in main.rows.values() if r.mode is mode and r.status is not RowStatus.ABSENT]
+
+
+async def _send_sync(main: Memgraph, process: int, row: Row, made: Commit) -> bool:
+    """SYNC: the replica applies at once, and the main commits whatever became of that (3.2)."""
+    said_yes = await _prepare(main, process, row, made)
+    peer = _peer(main, row)
+    if said_yes and peer is not None and peer.storage.prepared == made:
+        peer.storage.prepared = None
+        peer.storage.apply(made)
+        row.ts = made.ts
+    return said_yes
 
 
 async def _vote(main: Memgraph, process: int, strict: list[Row], made: Commit) -> None:

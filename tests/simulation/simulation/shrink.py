@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from attrs import evolve
 
-from .faults import Plan
+from .plan import Plan
 
 RUNS_MAX = 120
 

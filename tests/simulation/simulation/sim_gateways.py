@@ -32,6 +32,7 @@ class SimGateways:
         self._told: deque[Callable[[], object]] = deque()
         self._is_carrying = False
         relay.on_wish = self._wish
+        self.on_told: Callable[[str, Route], None] = lambda actor, route: None
 
     @property
     def is_apart(self) -> bool:
@@ -42,6 +43,8 @@ class SimGateways:
 
     def apply(self, kind: Kind, route: Route) -> int:
         """As Gateways.apply."""
+        if kind is Kind.RW:
+            self.on_told(self.actor, route)
         if not self.is_apart:
             return self.relay.apply(kind, route)
         self._tell(lambda: self.relay.apply(kind, route))
@@ -53,7 +56,7 @@ class SimGateways:
 
     def confirm(self, wish: Wish, asked_at_s: float) -> None:
         """As Gateways.confirm."""
-        self._tell(lambda: self.relay.confirm(wish.upstream, asked_at_s))
+        self._tell(lambda: self.relay.confirm(wish.kind, wish.upstream, asked_at_s))
 
     def mark(self, number: int, tell: Callable[[int], None]) -> None:
         """As Gateways.mark."""
@@ -98,6 +101,6 @@ class SimGateways:
         if not self.relay.is_dead:
             tell(number)
 
-    def _wish(self, upstream: Upstream) -> None:
-        self._wishes[Wish(Kind.RW, upstream)] = None
+    def _wish(self, kind: Kind, upstream: Upstream) -> None:
+        self._wishes[Wish(kind, upstream)] = None
         self._wished.set()

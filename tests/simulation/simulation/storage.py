@@ -86,6 +86,11 @@ class Storage:
         commits = self.disk.commits
         return commits[-1].ts if commits else 0
 
+    @property
+    def latest_ts(self) -> int:
+        """The same, prepared included."""
+        return self.prepared.ts if self.prepared else self.ldt
+
     def next_commit(self, write: int) -> Commit:
         """What a main would commit now."""
         return Commit(self.ldt + TS_STEP, self.ldt, self.epoch, write)

@@ -44,6 +44,7 @@ class ApiRoad:
     trouble: Callable[[str, str, str], "Trouble | None"]  # (pod, method, path)
     late_s: Callable[[], float]
     watch_lag_s: Callable[[str, str], float]  # (pod, path); infinity: blind
+    on_executed: Callable[[str, str, str], None] = lambda *_: None  # (actor, method, path)
 
     def client(self, pod: str) -> "SimTransport":
         """As this pod reaches it."""
@@ -91,6 +92,8 @@ class SimTransport:
                 road.spawn(self._later, method, path, query, body)
                 await trio.sleep_forever()
         answer = road.api.execute(method, path, query, body)
+        made = f"/{body['metadata']['name']}" if method == "POST" and body else ""
+        road.on_executed(current_actor(), method, path + made)
         if trouble is Trouble.FAILED_LATE:
             raise refusal(504, method, path)
         if trouble is Trouble.DOUBLED and method in WRITES:
