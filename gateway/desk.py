@@ -19,13 +19,13 @@ from gateway.errors import StaleRoute
 from gateway.floor import Floor
 from gateway.greeting import Greeter, NotGreeted
 from gateway.hall import BROKEN, FULL_MASK, RDHUP, Hall
-from gateway.link import JOINED, LEFT, NEVER, SPOKE, End, Fence, Link, Socket
+from gateway.link import JOINED, LEFT, NEVER, SPOKE, End, Fence, Link
 from gateway.pump import RELAY_MASK, Pump
 from gateway.questions import Questions
 from gateway.rates import Rates
 from gateway.reasons import Ending, Refusal
 from gateway.route import Kind, Limits, Route, Upstream, UpstreamKey
-from gateway.session import Session, State
+from gateway.session import GREETING, HELD, RELAYING, Session
 
 TICK_S = 0.05  # how late a time-out may be; the fence is not one: it is checked at every write
 DRAIN_TICK_S = 0.01  # while sessions are waited for
@@ -189,7 +189,7 @@ class Desk:
 
     # ---------------------------------------------------------------- waiting clients
 
-    def _admit(self, client: Socket, address: Any, now_s: float) -> None:
+    def _admit(self, client: int, address: Any, now_s: float) -> None:
         self._tally.accepted += 1
         session = Session(client, now_s, self)
         is_full = len(self.hall.waiting) + len(self.floor.sessions) >= self._limits.connections_max
@@ -203,7 +203,7 @@ class Desk:
         elif is_full:
             self.hall.refuse(session, Refusal.MAX_CONNECTIONS)
         elif self._greeter is not None:
-            session.state = State.GREETING
+            session.state = GREETING
             self._greet(self._greeter, session)
         else:
             self._welcome(session, now_s)
@@ -216,7 +216,7 @@ class Desk:
             return
         if is_done:
             session.client.flags |= SPOKE
-            session.move(State.HELD)
+            session.move(HELD)
             self._welcome(session, self._clock())
 
     def _welcome(self, session: Session, now_s: float) -> None:
@@ -231,7 +231,7 @@ class Desk:
         assert isinstance(session, Session)
         if end.flags & JOINED:  # meanwhile it is
             self.pump.mover.on_event(end, event)
-        elif session.state is State.RELAYING and session.secure is not None:
+        elif session.state is RELAYING and session.secure is not None:
             session.secure.on_event(end, event)
         elif end is session.client:
             self._on_waiting_client(session, event)
@@ -242,7 +242,7 @@ class Desk:
         session.client.flags |= SPOKE | LEFT if event & RDHUP else SPOKE
         if event & BROKEN or (event & RDHUP and wire.has_hung_up(session.client.sock)):
             self.hall.refuse(session, Refusal.CLIENT_LEFT)
-        elif session.state is State.GREETING and self._greeter is not None:
+        elif session.state is GREETING and self._greeter is not None:
             self._greet(self._greeter, session)
 
     def on_end(self, link: Link, reason: Ending) -> None:
@@ -252,7 +252,7 @@ class Desk:
 
     def _on_broken(self, session: Session) -> None:
         assert session.target is not None
-        self.questions.add(session.target.upstream)
+        self.questions.add(session.target.key, session.target.upstream)
 
     # ---------------------------------------------------------------- the fence
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway import wire
-from gateway.link import NEVER, Socket
+from gateway.link import NEVER
 from gateway.pump import Pump
+from gateway.wire import Socket
 
 ACCEPTS_MAX = 64  # of one turn, so that a storm of clients does not starve those being served
 PAUSE_S = 0.1
@@ -20,7 +21,7 @@ class Door:
     """Owns one listener from `open` to `close`."""
 
     def __init__(
-        self, pump: Pump, clock: Callable[[], float], admit: Callable[[Socket, Any, float], None]
+        self, pump: Pump, clock: Callable[[], float], admit: Callable[[int, Any, float], None]
     ) -> None:
         self._pump = pump
         self._clock = clock

@@ -30,7 +30,8 @@ class Drain:
 
     def discard(self, session: Session) -> None:
         """It has ended."""
-        self._seen.pop(session, None)
+        if self._seen:
+            self._seen.pop(session, None)
 
     def take_rest(self) -> list[Session]:
         """Everybody who is still here; nobody is waited for any more."""

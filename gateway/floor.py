@@ -15,9 +15,11 @@ from gateway.drain import Drain
 from gateway.link import NEVER, Link
 from gateway.pump import Pump
 from gateway.reasons import Ending
-from gateway.session import Session, State
+from gateway.session import ENDED, RELAYING, Session
 
 IDLE_SWEEPS = 10  # in one idle timeout: a session may outlive it by a tenth
+BY_ROUTE = (Ending.CUT, Ending.DRAINED)
+BY_UPSTREAM = (Ending.UPSTREAM_CLOSED, Ending.UPSTREAM_ERROR)
 LAST_CALL_S = 1.0  # before a leaving gateway's deadline: who is between two requests goes first
 KEEP_AFTER_S = 1.0  # a session this old has its upstream's socket watched by the kernel
 
@@ -67,7 +69,7 @@ class Floor:
 
     def begin(self, session: Session, now_s: float) -> None:
         """Relay it from now on."""
-        session.move(State.RELAYING)
+        session.move(RELAYING)
         self.sessions.add(session)
         session.touched_at_s = now_s
         self._tally.waits_s.add(now_s - session.arrived_at_s)
@@ -81,7 +83,7 @@ class Floor:
         """End these now; returns how many there were."""
         links: list[Link] = list(sessions)
         self._pump.cut(links, reason)
-        if reason in (Ending.CUT, Ending.DRAINED):
+        if reason in BY_ROUTE:
             self._tally.cut += len(links)
         return len(links)
 
@@ -142,7 +144,7 @@ class Floor:
     def over(self, session: Session, reason: Ending) -> None:
         """Both sockets of a session are closed."""
         assert session.target is not None
-        session.move(State.ENDED)
+        session.move(ENDED)
         self.sessions.discard(session)
         self._draining.discard(session)
         self._leaving.discard(session)
@@ -154,6 +156,6 @@ class Floor:
         tally.durations_s.add(self._clock() - session.arrived_at_s)
         if self._on_over is not None:
             self._on_over(session, reason)
-        if reason in (Ending.UPSTREAM_CLOSED, Ending.UPSTREAM_ERROR):
+        if reason in BY_UPSTREAM:
             # a process that dies closes all its sessions long before the next probe of it
             self._on_broken(session)

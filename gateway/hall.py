@@ -19,12 +19,13 @@ from gateway.pump import Pump
 from gateway.questions import Questions
 from gateway.reasons import Ending, Refusal
 from gateway.route import Limits, UpstreamKey
-from gateway.session import Session, State
+from gateway.session import DIALLING, GREETING, HELD, REFUSED, UNCONFIRMED, Session
 from gateway.targets import Target, Targets
 
 CONFIRM_AGAIN_S = 0.25  # a lost question costs a moment, not the session
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 IN, RDHUP = select.EPOLLIN, select.EPOLLRDHUP
+GONE = BROKEN | RDHUP
 FULL_MASK = IN | select.EPOLLOUT | RDHUP | select.EPOLLET  # once, for dial and relay
 
 
@@ -89,9 +90,9 @@ class Hall:
     def confirm(self, key: UpstreamKey, asked_at_s: float) -> None:
         """See `Gateway.confirm`."""
         self._questions.answered(key)
-        now_s = self._clock()
+        now_s, target = self._clock(), self.targets.get(key)
         for session in list(self.waiting):
-            if session.state is not State.UNCONFIRMED or session.key != key:
+            if session.state is not UNCONFIRMED or session.target is not target:
                 continue
             if session.touched_at_s <= asked_at_s:
                 del self.waiting[session]
@@ -106,13 +107,13 @@ class Hall:
             self._bound_hold(session)
 
     def _bound_hold(self, session: Session) -> None:
-        if session.state is State.HELD and len(self.held) > self._limits.hold_max:
+        if session.state is HELD and len(self.held) > self._limits.hold_max:
             self.refuse(session, Refusal.HOLD_FULL)
 
     def _look_at_clock(self, session: Session, now_s: float) -> None:
         if session not in self.waiting:
             return  # ended by what happened to one before it
-        is_greeting = session.state is State.GREETING
+        is_greeting = session.state is GREETING
         if is_greeting and now_s >= session.arrived_at_s + self._limits.greeting_s:
             self.refuse(session, Refusal.GREETING_TIMEOUT)
             return
@@ -123,11 +124,11 @@ class Hall:
             self.refuse(session, self._why_still_waiting(session))
             return
         waits_until_s = session.touched_at_s + self._limits.connect_timeout_s
-        if session.state is State.DIALLING and now_s >= waits_until_s:
+        if session.state is DIALLING and now_s >= waits_until_s:
             self._on_dial_failed(session)
 
     def _why_still_waiting(self, session: Session) -> Refusal:
-        if session.state is State.UNCONFIRMED:
+        if session.state is UNCONFIRMED:
             return Refusal.UNCONFIRMED
         return Refusal.DIAL_FAILED if self.is_routed else Refusal.NO_ROUTE
 
@@ -135,11 +136,10 @@ class Hall:
         """Close at once, and count why."""
         self.held.pop(session, None)
         self._hang_up(session)
-        session.move(State.REFUSED)
+        session.move(REFUSED)
         del self.waiting[session]
         self._tally.refused[reason] += 1
-        self._pump.forget(session.client.sock)
-        session.client.sock.close()
+        self._pump.close_end(session.client)
         session.is_open = False
         if self._on_over is not None:
             self._on_over(session, reason)
@@ -164,14 +164,14 @@ class Hall:
 
     def _dial(self, session: Session, target: Target, now_s: float) -> None:
         try:
-            sock, is_under_way = wire.dial(target.upstream)
+            sock, is_under_way = wire.dial(target.way)
         except OSError:  # ours, not the upstream's: give back the descriptor that we can
             self.targets.unanswered(target, now_s)
             self.refuse(session, Refusal.NO_DESCRIPTORS)
             return
-        session.move(State.DIALLING)
+        session.move(DIALLING)
         self.held.pop(session, None)
-        session.target, session.upstream = target, End(sock, session)
+        session.target, session.upstream = target, End(sock.fileno(), session, sock)
         session.upstream.flags |= ARMED
         session.touched_at_s = now_s
         target.sessions += 1
@@ -184,9 +184,9 @@ class Hall:
 
     def on_upstream(self, session: Session, event: int) -> None:
         """An event of the socket that was dialled for a client."""
-        if session.state is State.DIALLING:
+        if session.state is DIALLING:
             self._on_dialled(session, event)
-        elif event & (BROKEN | RDHUP):
+        elif event & GONE:
             self._on_dial_failed(session)
         elif session.upstream is not None:
             session.upstream.flags |= SPOKE
@@ -194,15 +194,14 @@ class Hall:
     def _on_dialled(self, session: Session, event: int) -> None:
         assert session.upstream is not None
         assert session.target is not None
-        upstream = session.target.upstream
-        if event & (BROKEN | RDHUP) or wire.has_met_itself(session.upstream.sock, upstream):
+        if event & GONE or wire.has_met_itself(session.upstream.sock, session.target.way):
             self._on_dial_failed(session)
             return
         if session.secure is not None and not self._has_shaken_hands(session):
             return
         if event & IN:
             session.upstream.flags |= SPOKE
-        session.move(State.UNCONFIRMED)
+        session.move(UNCONFIRMED)
         session.touched_at_s = self._clock()
         self._question(session)
         if session.target.retry_at_s is not None:
@@ -230,7 +229,7 @@ class Hall:
         """Back to hold, and out again at once where an upstream can be chosen."""
         for session in sessions:
             self._hang_up(session)
-            session.move(State.HELD)
+            session.move(HELD)
             self.held[session] = None
         self._release(self._clock())
         for session in sessions:
@@ -241,10 +240,9 @@ class Hall:
             return
         self.targets.unanswered(session.target, self._clock())
         session.target.sessions -= 1
-        self._pump.forget(session.upstream.sock)
-        session.upstream.sock.close()
+        self._pump.close_end(session.upstream)
         session.target = session.upstream = None
 
     def _question(self, session: Session) -> None:
-        if session.state is State.UNCONFIRMED and session.target is not None:
-            self._questions.add(session.target.upstream)
+        if session.state is UNCONFIRMED and session.target is not None:
+            self._questions.add(session.target.key, session.target.upstream)

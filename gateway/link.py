@@ -3,16 +3,21 @@
 No behaviour beyond "may the short path be taken": the pump and its mover move the bytes. An idle
 link owns neither buffer nor pipe; `pending` exists only while something could not be written.
 Every field is paid for once a session: add none without measuring (docs/performance.md).
+
+What a newcomer gets wrong: the bytes go by descriptor, not by socket object. An object costs a
+system call and half a microsecond for each client, and reads and writes by it cost more than by
+number; so `End.sock` is made only when something else has to be done with the socket.
 """
 
-import socket
+import os
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway import wire
 from gateway.pipes import Pipe
 from gateway.reasons import Ending
+from gateway.wire import Socket
 
-Socket = socket.SocketType  # the C type: half the memory of socket.socket, and no Python calls
 NEVER = float("inf")
 
 JOINED = 1  # relayed; until then events go to the owner
@@ -69,21 +74,36 @@ class Owner(Protocol):
 class End:
     """One socket of a link. What is read here goes to `peer`.
 
+    Args:
+      sock: its object, where there is one already.
+
     Attributes:
-      to: the peer's socket while one recv and one send will do; None: the careful path.
+      fd: its descriptor, -1 once it is closed: the number may have a new owner then.
+      to: the peer's descriptor while one read and one write will do; None: the careful path.
       fence: of the gateway, on the end whose bytes go to the client of a RW session; else None.
       delivered_bytes: read here and taken by the peer's socket.
       pending: what is still to be written *to this* socket.
       flags: JOINED and the others above.
     """
 
-    __slots__ = ("delivered_bytes", "fence", "flags", "link", "peer", "pending", "sock", "to")
+    __slots__ = (
+        "_sock",
+        "delivered_bytes",
+        "fd",
+        "fence",
+        "flags",
+        "link",
+        "peer",
+        "pending",
+        "to",
+    )
     peer: "End"
 
-    def __init__(self, sock: Socket, link: "Link") -> None:
-        self.sock = sock
+    def __init__(self, fd: int, link: "Link", sock: Socket | None = None) -> None:
+        self.fd = fd
+        self._sock = sock
         self.link = link
-        self.to: Socket | None = None
+        self.to: int | None = None
         self.fence: Fence | None = None
         self.pending: Pending | None = None
         self.delivered_bytes = 0
@@ -93,7 +113,42 @@ class End:
         """Take the short path exactly when nothing asks for care."""
         peer = self.peer
         careful = self.flags & CAREFUL or self.pending is not None or peer.pending is not None
-        self.to = None if careful else peer.sock
+        self.to = None if careful else peer.fd
+
+    @property
+    def sock(self) -> Socket:
+        """The socket's object. Of an end that is still open."""
+        if self._sock is None:
+            self._sock = wire.as_socket(self.fd)
+        return self._sock
+
+    def reset(self) -> None:
+        """Close at once: the kernel discards what it still held and sends RST."""
+        try:
+            wire.discard(self.sock)
+        finally:
+            self.close()
+
+    def close_in_order(self, *, is_shut: bool) -> None:
+        """Close a dialled socket so that the kernel still delivers what it holds.
+
+        Args:
+          is_shut: our end was sent before, and the other side's has come: nothing may be left.
+        """
+        sock = self.sock
+        try:
+            if not (is_shut and wire.has_arrived(sock)):
+                wire.let_linger(sock)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the descriptor. Of a dialled socket that is a reset, see `wire.dial`."""
+        fd, self.fd = self.fd, -1
+        if self._sock is None:
+            os.close(fd)
+        else:
+            self._sock.close()
 
     def on_event(self, event: int) -> None:
         """Of an end that is not relayed yet."""
@@ -130,7 +185,7 @@ class Link:
 
     __slots__ = ("client", "is_open", "last", "owner", "upstream")
 
-    def __init__(self, client: Socket, owner: Owner) -> None:
+    def __init__(self, client: int, owner: Owner) -> None:
         self.owner = owner
         self.client = End(client, self)
         self.upstream: End | None = None

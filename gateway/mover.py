@@ -22,10 +22,12 @@ READ_BYTES = 32768  # of one recv; larger ones make malloc tidy up after each me
 BULK_BYTES_MIN = 16384  # one read of that much goes to a pipe; less in a turn, back again
 TURN_ROUNDS = 4  # reads of one end before others have their turn
 TURN_BYTES = 1 << 20  # likewise, through a pipe
+SHUT_WR = int(socket.SHUT_WR)  # an IntEnum costs a Python call
 OUT, ERR = select.EPOLLOUT, select.EPOLLERR
 LAST = select.EPOLLRDHUP | select.EPOLLHUP
 READABLE = select.EPOLLIN | LAST
 DRY, OVER = 0, -1  # no byte was read: not now, or never again
+CLIENT_CLOSED, UPSTREAM_CLOSED = Ending.CLIENT_CLOSED, Ending.UPSTREAM_CLOSED
 SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 
 
@@ -129,7 +131,7 @@ class Mover:
     def _recv(self, end: End) -> bytes | None:
         """None when nothing is there: dry, ended, or failed, and that is dealt with."""
         try:
-            data = end.sock.recv(READ_BYTES)
+            data = os.read(end.fd, READ_BYTES)
         except BlockingIOError:
             return None
         except OSError:
@@ -137,7 +139,7 @@ class Mover:
             return None
         if data:
             return data
-        self._ended(end)
+        self.ended(end)
         return None
 
     def _send(self, end: End, data: bytes) -> bool:
@@ -145,7 +147,7 @@ class Mover:
         if self._is_fenced(end):
             return False
         try:
-            sent_bytes = end.peer.sock.send(data)
+            sent_bytes = os.write(end.peer.fd, data)
         except BlockingIOError:
             sent_bytes = 0
         except OSError:
@@ -188,7 +190,7 @@ class Mover:
     def _fill(self, end: End, pipe: Pipe) -> int:
         """Bytes that went into the empty pipe; DRY or OVER when none (the pipe is given back)."""
         try:
-            filled_bytes = os.splice(end.sock.fileno(), pipe.write_fd, PIPE_BYTES, flags=SPLICE)
+            filled_bytes = os.splice(end.fd, pipe.write_fd, PIPE_BYTES, flags=SPLICE)
         except BlockingIOError:
             self.pipes.give(pipe)
             return DRY
@@ -198,7 +200,7 @@ class Mover:
             return OVER
         if filled_bytes == 0:
             self.pipes.give(pipe)
-            self._ended(end)
+            self.ended(end)
             return OVER
         return filled_bytes
 
@@ -253,12 +255,12 @@ class Mover:
 
     def _write_some(self, end: End, pending: Pending) -> int:
         if pending.data is not None:
-            sent_bytes = end.sock.send(pending.data)
+            sent_bytes = os.write(end.fd, pending.data)
             pending.data = pending.data[sent_bytes:]
             return sent_bytes
         assert pending.pipe is not None
         pipe_fd, left_bytes = pending.pipe.read_fd, pending.left_bytes
-        sent_bytes = os.splice(pipe_fd, end.sock.fileno(), left_bytes, flags=SPLICE)
+        sent_bytes = os.splice(pipe_fd, end.fd, left_bytes, flags=SPLICE)
         pending.left_bytes -= sent_bytes
         return sent_bytes
 
@@ -276,7 +278,7 @@ class Mover:
 
     # ---------------------------------------------------------------- the end of a direction
 
-    def _ended(self, end: End) -> None:
+    def ended(self, end: End) -> None:
         """End will send no more and all it sent was passed on: pass that on, too."""
         if end.flags & ENDED:
             return
@@ -284,11 +286,11 @@ class Mover:
         end.to = None
         if end.peer.flags & ENDED:
             # the other side ended first, and had the answer it waited for
-            first = Ending.CLIENT_CLOSED if end.is_upstream else Ending.UPSTREAM_CLOSED
+            first = CLIENT_CLOSED if end.is_upstream else UPSTREAM_CLOSED
             self._finish(end.link, first)
             return
         try:
-            end.peer.sock.shutdown(socket.SHUT_WR)
+            end.peer.sock.shutdown(SHUT_WR)
         except OSError:
             self.fail(end.peer)
 

@@ -1,6 +1,6 @@
 """Moves bytes: one edge-triggered epoll table for every socket, no task per session.
 
-Promise: a message costs one recv and one send; a session that waits owns no buffer; a cut closes
+Promise: a message costs one read and one write; a session that waits owns no buffer; a cut closes
 every client before it closes an upstream, and has ended all when it returns; no byte goes towards
 a client at or after its gateway's fence. There is no trio in here: `step(timeout)` handles one
 batch, whoever owns the loop drives it.
@@ -11,20 +11,24 @@ And descriptors are opened only outside of the relaying half of a batch: otherwi
 was closed and opened again would receive the events of its former owner.
 """
 
+import os
 import select
 from collections.abc import Callable, Sequence
 
-from gateway import wire
-from gateway.link import JOINED, METERED, NEVER, SPOKE, End, Fence, Link, Pending, Socket, Watch
+from gateway.link import JOINED, LEFT, METERED, NEVER, SPOKE, End, Fence, Link, Pending, Watch
 from gateway.mover import BULK_BYTES_MIN, READ_BYTES, Mover
 from gateway.reasons import Ending
+from gateway.wire import Socket
 
 EVENTS_MAX = 256  # events of one batch; of small messages it takes about 2 ms
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
-IN_OUT = IN | OUT
-RELAY_MASK = IN | select.EPOLLRDHUP | select.EPOLLET
+IN_OUT = IN | OUT  # above it: EPOLLERR, or one of those that tell the end
+IN_ERR = IN | select.EPOLLERR
+RDHUP = select.EPOLLRDHUP
+RELAY_MASK = IN | RDHUP | select.EPOLLET
 TABLE_GROWTH = 256
 
+CLIENT_CLOSED = Ending.CLIENT_CLOSED  # it ended first, so its end was passed on to the upstream
 Others = list[tuple[int, End, int]]
 
 __all__ = ["NEVER", "Pump"]
@@ -41,6 +45,7 @@ class Pump:
         self._epoll = select.epoll()
         self._table: list[End | None] = [None] * TABLE_GROWTH  # by descriptor
         self._clock = clock
+        self._spoke: list[End] = []  # joined, with bytes that came before and have no event left
         self.mover = Mover(clock=clock, arm=self._arm, reset=self.reset, finish=self.finish)
 
     def fileno(self) -> int:
@@ -49,8 +54,8 @@ class Pump:
 
     @property
     def has_unfinished(self) -> bool:
-        """Some end used up its turn: step again without waiting."""
-        return bool(self.mover.unfinished)
+        """Some end used up its turn, or was just joined: step again without waiting."""
+        return bool(self.mover.unfinished or self._spoke)
 
     def is_due(self, fence: Fence) -> bool:
         """Whether the time in which clients may be answered is over."""
@@ -64,12 +69,17 @@ class Pump:
 
     def watch_end(self, end: End, mask: int = RELAY_MASK) -> None:
         """Report events of an end to its link's owner, until it is joined or forgotten."""
-        self._enter(end.sock.fileno(), end, mask)
+        self._enter(end.fd, end, mask)
 
     def forget(self, sock: Socket) -> None:
         """No more events of this socket; to be called before it is closed."""
         self._table[sock.fileno()] = None
         self._epoll.unregister(sock.fileno())
+
+    def close_end(self, end: End) -> None:
+        """Close an end that is not relayed, and hear no more of it."""
+        self._table[end.fd] = None  # closing takes it out of the epoll set
+        end.close()
 
     def _enter(self, fd: int, entry: End, mask: int) -> None:
         table = self._table
@@ -82,14 +92,16 @@ class Pump:
         table[fd] = entry
 
     def _arm(self, end: End) -> None:
-        self._epoll.modify(end.sock.fileno(), RELAY_MASK | OUT)
+        self._epoll.modify(end.fd, RELAY_MASK | OUT)
 
     def join(self, link: Link) -> None:
-        """Relay between both ends from now on, beginning with what they have received already."""
-        client, upstream = link.ends
+        """Relay between both ends from the next step on, beginning with what they have received
+        already."""
+        client, upstream = link.client, link.upstream
+        assert upstream is not None
         owner = link.owner
         client.peer, upstream.peer = upstream, client
-        client.to, upstream.to = upstream.sock, client.sock
+        client.to, upstream.to = upstream.fd, client.fd
         client.flags |= JOINED
         upstream.flags |= JOINED
         upstream.fence = owner.fence
@@ -98,9 +110,9 @@ class Pump:
                 end.flags |= METERED
                 end.settle()
         if client.flags & SPOKE:
-            self.mover.pull(client)
-        if upstream.flags & SPOKE and link.is_open:
-            self.mover.pull(upstream)
+            self._spoke.append(client)
+        if upstream.flags & SPOKE:
+            self._spoke.append(upstream)
 
     # ---------------------------------------------------------------- batch
 
@@ -109,44 +121,55 @@ class Pump:
         if self.mover.unfinished:
             timeout_s = 0
             self.mover.resume()
-        events = self._epoll.poll(timeout_s, EVENTS_MAX)
+        if self._spoke:
+            events = self._told_again() + self._epoll.poll(0, EVENTS_MAX)
+        else:
+            events = self._epoll.poll(timeout_s, EVENTS_MAX)
         table = self._table
         for fd, entry, event in self._relay(events):
             if table[fd] is entry:  # these open descriptors: a number may have a new owner
                 entry.on_event(event)
         return len(events)
 
+    def _told_again(self) -> list[tuple[int, int]]:
+        """Events of ends whose own were spent before they were joined."""
+        spoke, self._spoke = self._spoke, []
+        return [(e.fd, IN | RDHUP if e.flags & LEFT else IN) for e in spoke if e.link.is_open]
+
     def _relay(self, events: Sequence[tuple[int, int]]) -> Others:
         """Carry the messages of a batch; returns the events of those who are not relayed.
 
         Written out flat: each call in here would be paid for by every message.
         """
-        table, clock, mover = self._table, self._clock, self.mover
+        table, clock, mover, read, write = self._table, self._clock, self.mover, os.read, os.write
         others: Others = []
         for fd, event in events:
             end = table[fd]
             if end is None:
                 continue  # closed earlier in this batch
             to = end.to
-            if to is None or (event != IN and event != IN_OUT):
+            if to is None or event & IN_ERR != IN:
                 if end.flags & JOINED:
                     mover.on_event(end, event)
                 else:
                     others.append((fd, end, event))
                 continue
             try:
-                data = end.sock.recv(READ_BYTES)
+                data = read(fd, READ_BYTES)
             except BlockingIOError:
                 continue
             except OSError:
                 mover.fail(end)
+                continue
+            if not data:
+                mover.ended(end)
                 continue
             fence = end.fence
             if fence is not None and clock() >= fence.at_s:
                 fence.on_due()
                 continue
             try:
-                sent_bytes = to.send(data)  # of b"", the end, nothing: its own event follows
+                sent_bytes = write(to, data)
             except BlockingIOError:
                 sent_bytes = 0
             except OSError:
@@ -154,10 +177,14 @@ class Pump:
                 continue
             end.delivered_bytes += sent_bytes
             end.link.last = end
+            if event > IN_OUT:
+                end.flags |= LEFT  # no other event will tell of its end
             if sent_bytes < len(data):
                 mover.block(end, Pending(memoryview(data)[sent_bytes:], None, 0))
             elif sent_bytes >= BULK_BYTES_MIN:
-                mover.go_bulk(end, is_dry=sent_bytes < READ_BYTES)
+                mover.go_bulk(end, is_dry=sent_bytes < READ_BYTES and event <= IN_OUT)
+            elif event > IN_OUT:
+                mover.pull(end)
         return others
 
     # ---------------------------------------------------------------- end of life
@@ -168,8 +195,8 @@ class Pump:
             return
         self._take_out(link)
         client, upstream = link.ends
-        wire.reset(client.sock)  # first: no answer of the old upstream can follow
-        upstream.sock.close()  # of a dialled socket that is a reset, see wire.dial
+        client.reset()  # first: no answer of the old upstream can follow
+        upstream.close()  # which is a reset
         self._over(link, reason)
 
     def cut(self, links: Sequence[Link], reason: Ending) -> None:
@@ -180,11 +207,11 @@ class Pump:
             outstanding = link.is_outstanding
             self._take_out(link)
             if outstanding:
-                wire.reset(link.client.sock)
+                link.client.reset()
             else:
-                link.client.sock.close()
+                link.client.close()
         for link in links:
-            link.ends[1].sock.close()
+            link.ends[1].close()
         for link in links:
             self._over(link, reason)
 
@@ -192,8 +219,8 @@ class Pump:
         """Close both sockets in order: what the kernel still holds is delivered."""
         self._take_out(link)
         client, upstream = link.ends
-        client.sock.close()
-        wire.close_in_order(upstream.sock)
+        client.close()
+        upstream.close_in_order(is_shut=reason is CLIENT_CLOSED)
         self._over(link, reason)
 
     def _over(self, link: Link, reason: Ending) -> None:
@@ -203,7 +230,7 @@ class Pump:
     def _take_out(self, link: Link) -> None:
         link.is_open = False
         for end in link.ends:
-            self._table[end.sock.fileno()] = None  # closing takes it out of the epoll set
+            self._table[end.fd] = None  # closing takes it out of the epoll set
             end.to = None
             if end.pending is not None:
                 self.mover.drop_pending(end)

@@ -21,9 +21,9 @@ class Questions:
         self.wanted: dict[UpstreamKey, Upstream] = {}
         self._asked: set[UpstreamKey] = set()
 
-    def add(self, upstream: Upstream) -> None:
+    def add(self, key: UpstreamKey, upstream: Upstream) -> None:
         """Somebody wants to know about it."""
-        self.wanted[upstream.key] = upstream
+        self.wanted[key] = upstream
 
     def ask(self) -> None:
         """Ask what may be asked now."""

@@ -9,10 +9,11 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from gateway.link import ENDED, MORE, End, Socket
+from gateway.link import ENDED, MORE, End
 from gateway.pump import Pump
 from gateway.reasons import Ending
 from gateway.tls import Side
+from gateway.wire import Socket
 
 if TYPE_CHECKING:
     from gateway.session import Session

@@ -12,8 +12,8 @@ import trio
 
 from gateway import messages as m
 from gateway.counters import Counters, lost, together
-from gateway.link import Socket
 from gateway.route import Kind
+from gateway.wire import Socket
 
 
 @attrs.define(eq=False)

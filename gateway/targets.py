@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from gateway import wire
 from gateway.route import Upstream, UpstreamKey
 
 RETRY_S = 0.05  # the only upstream: a process that is just coming up is found quickly
@@ -21,10 +22,12 @@ SLOW_START_SHARE_MIN = 0.1
 
 @attrs.define(eq=False)
 class Target:
-    """An upstream with what we know of it. `retry_at_s` is None while it takes dials; `since_s`
-    is when it came beside others, None for one that has its whole share."""
+    """An upstream with what we know of it, and the way to it. `retry_at_s` is None while it takes
+    dials; `since_s` is when it came beside others, None for one that has its whole share."""
 
     upstream: Upstream
+    key: UpstreamKey
+    way: wire.Way
     sessions: int = 0
     retry_at_s: float | None = None
     since_s: float | None = None
@@ -52,9 +55,17 @@ class Targets:
         for upstream in upstreams:
             target = known.get(upstream.key)
             if target is None:
-                target = Target(upstream, since_s=now_s if known else None)
+                way = wire.way_to(upstream.host, upstream.port)
+                since_s = now_s if known else None
+                target = Target(upstream, upstream.key, way, since_s=since_s)
+            elif (upstream.host, upstream.port) != target.way.address:
+                target.way = wire.way_to(upstream.host, upstream.port)
             target.upstream = upstream
-            self._targets[upstream.key] = target
+            self._targets[target.key] = target
+
+    def get(self, key: UpstreamKey) -> Target | None:
+        """The one of that incarnation."""
+        return self._targets.get(key)
 
     def has_choice(self, now_s: float) -> bool:
         """Whether `choose` would find one."""

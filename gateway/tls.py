@@ -10,8 +10,8 @@ import os
 import ssl
 from collections.abc import Callable
 
-from gateway.link import Socket
 from gateway.route import ClientTls, UpstreamTls
+from gateway.wire import Socket
 
 READ_BYTES = 65536  # ciphertext of one recv
 PLAIN_BYTES = 16384  # one TLS record holds no more

@@ -4,13 +4,17 @@ Nothing here blocks and nothing looks up a name.
 """
 
 import errno
+import fcntl
+import os
 import socket
 import struct
+import termios
+from pathlib import Path
 from typing import Any
 
-from gateway.link import Socket
-from gateway.route import Upstream
+import attrs
 
+Socket = socket.SocketType  # the C type: half the memory of socket.socket, and no Python calls
 BACKLOG = 1024  # connections that the kernel keeps for us during one busy turn; see somaxconn
 USER_TIMEOUT_MS = 30_000  # unacknowledged data for that long: the peer is gone
 KEEPALIVE_IDLE_S = 15  # with three probes 5 s apart a silent dead peer is found in 30 s, as above
@@ -36,11 +40,24 @@ CLIENT_GAVE_UP = frozenset(
         errno.ETIMEDOUT,
     }
 )
+
+
+def _ephemeral_ports() -> range:
+    """The ports that the kernel gives to sockets which connect; all, where it does not tell."""
+    try:
+        least, most = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+        return range(int(least), int(most) + 1)
+    except (OSError, ValueError):
+        return range(65536)
+
+
 # plain numbers: an IntEnum costs a Python call each time it is combined or taken as an int
 _STREAM = int(socket.SOCK_STREAM) | int(socket.SOCK_NONBLOCK)
 _TCP, _NODELAY = int(socket.IPPROTO_TCP), int(socket.TCP_NODELAY)
 _SOCKET, _LINGER = int(socket.SOL_SOCKET), int(socket.SO_LINGER)
+_EPHEMERAL = _ephemeral_ports()
 _LINGER_NOTHING = struct.pack("ii", 1, 0)
+_ROOM = bytes(4)
 _LINGER_OFF = struct.pack("ii", 0, 0)
 _KEEP_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -52,8 +69,22 @@ _KEEP_OPTIONS = (
 )
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _family(host: str) -> int:
+    return int(socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+@attrs.frozen
+class Way:
+    """How an upstream is dialled. `may_meet_itself`: see `has_met_itself`."""
+
+    family: int
+    address: tuple[str, int]
+    may_meet_itself: bool
+
+
+def way_to(host: str, port: int) -> Way:
+    """Worked out once: dials are many."""
+    return Way(_family(host), (host, port), port in _EPHEMERAL)
 
 
 def keep(sock: Socket) -> None:
@@ -100,52 +131,60 @@ def listen(host: str, port: int, *, is_shared: bool = False) -> Socket:
     return sock
 
 
-def accept(listener: Socket) -> tuple[Socket, Any]:
-    """The next client and its address, as the kernel has it.
+def accept(listener: Socket) -> tuple[int, Any]:
+    """The next client's descriptor and its address, as the kernel has it.
 
     Raises:
       BlockingIOError: nobody waits. OSError: see OUT_OF_DESCRIPTORS and CLIENT_GAVE_UP.
     """
     # the C half of socket.accept: no Python object in between
     fd, address = listener._accept()  # type: ignore[attr-defined]
-    client = Socket(listener.family, _STREAM, 0, fd)
-    client.setblocking(False)
-    return client, address
+    os.set_blocking(fd, False)
+    return fd, address
 
 
-def dial(upstream: Upstream) -> tuple[Socket, bool]:
+def as_socket(fd: int) -> Socket:
+    """An object for a descriptor, which it owns from then on. The family in it is of no account:
+    nothing is done with it that has an address."""
+    return Socket(socket.AF_INET, _STREAM, 0, fd)
+
+
+def dial(way: Way) -> tuple[Socket, bool]:
     """Start to connect; returns the socket and whether the dial is under way.
 
     From the start its `close()` discards what the kernel still holds for the upstream, so that
-    nothing is delivered late, not even when this process is killed; see `close_in_order`. `keep`
+    nothing is delivered late, not even when this process is killed; see `let_linger`. `keep`
     is left to the caller: a short session never needs it.
 
     Raises:
       OSError: no socket could be made (out of descriptors).
     """
-    sock = Socket(_family(upstream.host), _STREAM)
+    sock = Socket(way.family, _STREAM)
     try:
         sock.setsockopt(_TCP, _NODELAY, 1)
         sock.setsockopt(_SOCKET, _LINGER, _LINGER_NOTHING)
-        error = sock.connect_ex((upstream.host, upstream.port))
+        error = sock.connect_ex(way.address)
     except OSError:
         sock.close()
         raise
     return sock, error in DIAL_UNDER_WAY
 
 
-def close_in_order(sock: Socket) -> None:
-    """Close a dialled socket so that the kernel still delivers what it holds."""
-    try:
-        sock.setsockopt(_SOCKET, _LINGER, _LINGER_OFF)
-    finally:
-        sock.close()
+def let_linger(sock: Socket) -> None:
+    """From now on closing a dialled socket lets the kernel deliver what it holds."""
+    sock.setsockopt(_SOCKET, _LINGER, _LINGER_OFF)
 
 
-def has_met_itself(sock: Socket, upstream: Upstream) -> bool:
+def has_arrived(sock: Socket) -> bool:
+    """Whether the other side has acknowledged everything; after a shutdown our end, too. To look
+    costs a fifth of `let_linger`: bytes for an option are first tried as a number by Python."""
+    return not any(fcntl.ioctl(sock, termios.TIOCOUTQ, _ROOM))
+
+
+def has_met_itself(sock: Socket, way: Way) -> bool:
     """Whether a dial to a closed local port of the ephemeral range reached its own socket
     (simultaneous open): it looks connected, and leads nowhere."""
-    return bool(sock.getsockname()[:2] == (upstream.host, upstream.port))
+    return way.may_meet_itself and bool(sock.getsockname()[:2] == way.address)
 
 
 def has_hung_up(sock: Socket) -> bool:
@@ -158,9 +197,6 @@ def has_hung_up(sock: Socket) -> bool:
         return True
 
 
-def reset(sock: Socket) -> None:
-    """Close at once: the kernel discards what it still held and sends RST."""
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOTHING)
-    finally:
-        sock.close()
+def discard(sock: Socket) -> None:
+    """From now on closing it makes the kernel discard what it still held, and send RST."""
+    sock.setsockopt(_SOCKET, _LINGER, _LINGER_NOTHING)

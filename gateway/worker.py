@@ -21,11 +21,11 @@ from gateway import messages as m
 from gateway.decoding import decode
 from gateway.desk import Desk
 from gateway.errors import Malformed, StaleRoute
-from gateway.link import Socket
 from gateway.pump import IN, Pump
 from gateway.reasons import Ending, Refusal
 from gateway.route import Kind, Upstream
 from gateway.session import Session
+from gateway.wire import Socket
 
 COUNT_S = 0.25  # between two messages of counters; the parent takes their absence for a hang
 OUTBOX_MAX = 1000

@@ -8,13 +8,14 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from typing import cast
 
 import pytest
 from gateway_world import closed_port, has_ended, try_recv, world
 
 from gateway import floor, wire
 from gateway.errors import IllegalMove
-from gateway.link import BULK
+from gateway.link import BULK, Link, Owner
 from gateway.pump import Pump
 from gateway.reasons import Ending, Refusal
 from gateway.route import Limits, Upstream
@@ -38,10 +39,12 @@ def test_no_byte_after_the_deadline() -> None:
         assert w.desk.counters().ended == {Ending.SELF_FENCE: 1}
 
 
-def test_the_deadline_is_checked_within_a_batch() -> None:
-    """The pump itself looks at the clock before each write to a client: a process that is stopped
-    after the batch began forwards nothing either."""
-    with world() as w:
+@pytest.mark.parametrize("bytes_max", [None, 1 << 20], ids=["short way", "long way"])
+def test_the_deadline_is_checked_within_a_batch(bytes_max: int | None) -> None:
+    """The pump itself looks at the clock before each write to a client, on the short way and on
+    the long one (of limited sessions): a process that is stopped after the batch began forwards
+    nothing either."""
+    with world(limits=Limits(session_bytes_max=bytes_max)) as w:
         server = w.server()
         w.route(1, server.upstream())
         w.desk.serve_until(w.clock.now_s + 10)
@@ -257,7 +260,7 @@ def test_every_move_is_in_the_table() -> None:
     with world() as w, socket.socket() as sock:
         for before in State:
             for after in State:
-                session = Session(sock, 0.0, w.desk, state=before)
+                session = Session(sock.fileno(), 0.0, w.desk, state=before)
                 if after in MOVES[before]:
                     session.move(after)
                     assert session.state is after
@@ -362,4 +365,24 @@ def test_a_number_with_a_new_owner_gets_no_old_event() -> None:
     assert called == ["old"]
     pump.close()
     for sock in (*pairs[0], *pairs[1], *opened):
+        sock.close()
+
+
+@pytest.mark.parametrize("has_object", [False, True])
+def test_a_closed_end_touches_no_stranger(has_object: bool) -> None:
+    """The number of a closed descriptor may have a new owner: an end forgets it when it closes."""
+    near, far = socket.socketpair()
+    link = Link(near.detach(), cast(Owner, None))
+    number = link.client.fd
+    if has_object:
+        assert link.client.sock.fileno() == number
+    link.client.close()
+    stranger, other = socket.socketpair()
+    assert number in (stranger.fileno(), other.fileno())
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.write(link.client.fd, b"x")
+    with suppress(OSError):
+        link.client.close()
+    assert stranger.send(b"still open") == 10
+    for sock in (far, stranger, other):
         sock.close()

@@ -127,6 +127,37 @@ def test_half_close_first_by_either_side(first: str) -> None:
         assert w.desk.counters().ended == {expected: 1}
 
 
+@pytest.mark.parametrize("first", ["client", "upstream"])
+def test_both_sides_see_an_end_and_no_reset(first: str) -> None:
+    """Whoever ends first, and however long before the other: both see an end, never a reset."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        client, upstream = w.joined(server)
+        client.send(b"question")
+        w.receive(upstream, 8)
+        upstream.send(b"answer")
+        w.receive(client, 6)
+        sides = (client, upstream) if first == "client" else (upstream, client)
+        sides[0].shutdown(socket.SHUT_WR)
+        w.until(lambda: is_over(sides[1]))
+        w.settle()
+        sides[1].shutdown(socket.SHUT_WR)
+        w.until(lambda: is_over(sides[0]))
+        w.settle()
+        assert [s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) for s in sides] == [0, 0]
+        assert is_over(client)
+        assert is_over(upstream)
+
+
+def is_over(sock: socket.socket) -> bool:
+    """Whether the end was seen. A reset raises."""
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
 def test_full_close_right_after_sending() -> None:
     """A server that answers and closes at once loses nothing of its answer."""
     with world() as w:
