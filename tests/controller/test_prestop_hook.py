@@ -44,13 +44,14 @@ async def answering(*answers: tuple[int, str]) -> AsyncIterator[tuple[str, list[
         nursery.cancel_scope.cancel()
 
 
-async def run_hook(addresses: str, timeout_s: int = 20) -> tuple[int, str]:
+async def run_hook(addresses: str, timeout_s: int = 20, **more: str) -> tuple[int, str]:
     """Exit code and what it said."""
     env = {
         "PATH": os.environ["PATH"],
         "POD_NAME": "memgraph-0",
         "PRESTOP_ADDRESSES": addresses,
         "PRESTOP_TIMEOUT": str(timeout_s),
+        **more,
     }
     with trio.fail_after(30):
         done = await trio.run_process(
@@ -96,3 +97,23 @@ async def test_a_pod_that_nobody_knows_does_not_wait() -> None:
     assert code == 1
     assert "no instance here" in said
     assert len(asked) == 1
+
+
+NO_NAME = "a..b:8080"  # known not to exist without asking anybody
+
+
+async def test_where_nobody_is_left_it_does_not_wait_for_ever() -> None:
+    """After an uninstall the name of the controllers does not exist: it gives up, and says so."""
+    code, said = await run_hook(NO_NAME, timeout_s=25, PRESTOP_GONE="1")
+    assert code == 1
+    assert "no controllers for memgraph-0 any more" in said
+
+
+async def test_a_controller_that_does_not_answer_is_not_uninstalled() -> None:
+    """One name that exists, though nobody answers there, keeps it waiting for its whole time."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        there = f"127.0.0.1:{closed.getsockname()[1]}"
+        code, said = await run_hook(f"{NO_NAME} {there}", timeout_s=3, PRESTOP_GONE="1")
+    assert code == 1
+    assert "no controller answered" in said

@@ -1,13 +1,22 @@
-"""The fake of the virtual-time tests answers as the server on real sockets does."""
+"""The fake of the virtual-time tests answers as the server on real sockets does.
 
+It does against the stand-in always, and against a real API server when the environment variable
+MEMGRAPH_CONTROLLER_KUBECONFIG names its kubeconfig (./scripts/kube-test does that).
+"""
+
+import os
 from typing import Any
 
 import trio
+import trio_asyncio
 from fake_api import FakeApi
 from kube_rooms import LEASES, MAPS, Server, client_of, config_map
 
 from controller.errors import ControllerError, KubeRefused
-from controller.kube import Transport
+from controller.kube import ClientConfig, Transport, open_client
+
+REAL = os.environ.get("MEMGRAPH_CONTROLLER_KUBECONFIG", "")
+DEADLINE_S = 60.0
 
 LEASE = {"metadata": {"name": "l"}, "spec": {"leaseDurationSeconds": 5}}
 
@@ -52,3 +61,14 @@ async def test_fake_and_server_agree(server: Server, nursery: trio.Nursery) -> N
         real = await probe(transport)
     assert await probe(FakeApi(nursery).client()) == real
     assert set(real) == {"ok", "KubeNotFound", "409", "422", "0", "True"}
+
+
+if REAL:  # not a skip: without a cluster there is nothing that could be missed
+
+    async def test_fake_and_real_server_agree(nursery: trio.Nursery) -> None:
+        """The same requests end the same way on a real API server."""
+        with trio.fail_after(DEADLINE_S):
+            async with trio_asyncio.open_loop(), open_client(ClientConfig(REAL)) as transport:
+                real = await probe(transport)
+                await transport.request("DELETE", f"{LEASES}/l")
+        assert await probe(FakeApi(nursery).client()) == real
