@@ -174,8 +174,8 @@ COMMANDS: tuple[Mutant, ...] = (
         "a token without an order stays",
         "S12",
         "plan.py",
-        "        if seen.token_written != token:\n",
-        "        if token and seen.token_written != token:\n",
+        "        if not token and seen.token_written != 0:\n",
+        "        if not token and seen.token_written == -1:\n",
     ),
     core(
         "joins before its token is withdrawn",

@@ -98,19 +98,11 @@ GATEWAYS: tuple[Mutant, ...] = (
         "the deadline is checked after forwarding",
         "F10",
         "gateway/pump.py",
-        "            fence = end.fence\n"
-        "            if fence is not None and clock() >= fence.at_s:\n"
-        "                fence.on_due()\n"
+        "                fence.on_due()\n                continue\n            try:\n"
+        "                sent_bytes = write(to, data)\n",
+        "                write(to, data)\n                fence.on_due()\n"
         "                continue\n"
-        "            try:\n"
-        "                sent_bytes = write(to, data)",
-        "            fence = end.fence\n"
-        "            if fence is not None and clock() >= fence.at_s:\n"
-        "                write(to, data)\n"
-        "                fence.on_due()\n"
-        "                continue\n"
-        "            try:\n"
-        "                sent_bytes = write(to, data)",
+        "            try:\n                sent_bytes = write(to, data)\n",
         GATEWAY,
     ),
     Mutant(
@@ -118,8 +110,8 @@ GATEWAYS: tuple[Mutant, ...] = (
         "F10",
         "gateway/mover.py",
         "        if self._is_fenced(end):\n            return False\n        try:\n"
-        "            sent_bytes = os.write(end.peer.fd, data)",
-        "        try:\n            sent_bytes = os.write(end.peer.fd, data)",
+        "            sent_bytes = os.write(",
+        "        try:\n            sent_bytes = os.write(",
         GATEWAY,
     ),
     Mutant(
