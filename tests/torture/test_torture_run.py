@@ -3,11 +3,15 @@ real programs; Memgraph and Kubernetes are stand-ins."""
 
 import random
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import neo4j
 import pytest
 import trio
+from torture import chapter as chapters
 from torture.__main__ import faults_of, main, parser, patient
 from torture.chapter import Chapter, run_chapter
 from torture.faults import FAULTS, Fault
@@ -115,3 +119,61 @@ def test_what_is_misspelt_is_refused(capsys: pytest.CaptureFixture[str]) -> None
     assert ended.value.code == 2
     assert "no such fault: main-kiled" in capsys.readouterr().err
     assert "--rounds" in parser().format_help()
+
+
+class Asleep:
+    """A sandbox of which nothing moves."""
+
+    controllers: ClassVar = ["controller-0"]
+
+    async def wait_whole(self, *limits: float) -> None:
+        """At once."""
+
+    def gateway(self, pod: str) -> str:
+        """Nobody listens there."""
+        return "127.0.0.1:1"
+
+    def noted(self, what: str) -> str:
+        """Of its ledger."""
+        return "DEGRADED"
+
+    def pods_ready(self) -> bool:
+        """They are not."""
+        return False
+
+    controllers_ready = pods_ready
+
+    def ledger(self) -> dict[str, str]:
+        """None."""
+        return {}
+
+
+async def test_a_cluster_that_does_not_get_whole_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also when the time is over in the middle of a round, beneath the tasks of clients and
+    watches: the chapter says so and keeps everything, and the run goes on."""
+
+    @asynccontextmanager
+    async def opened(options: SandboxOptions) -> AsyncIterator[Asleep]:
+        yield Asleep()
+
+    async def nothing(*words: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def plays(*words: object) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            with trio.fail_after(0):
+                await trio.sleep_forever()
+
+    monkeypatch.setattr(chapters, "open_sandbox", opened)
+    monkeypatch.setattr(chapters, "prepare", nothing)
+    monkeypatch.setattr(chapters, "_play", plays)
+    monkeypatch.setattr(chapters, "keep", lambda *words: tmp_path)
+    with trio.fail_after(10):
+        chapter = await played()
+    assert len(chapter.problems) == 1
+    assert "not whole again in time" in chapter.problems[0]
+    assert "DEGRADED" in chapter.problems[0]
+    assert chapter.kept == str(tmp_path)
