@@ -19,6 +19,7 @@ from sights import (
     OTHER,
     ROWS,
     SYNC,
+    WELL,
     A,
     B,
     C,
@@ -37,7 +38,8 @@ from sights import (
 from statemachine import facts as f
 from statemachine.cluster import Cluster
 from statemachine.commands import Demote, Mark, Promote, Register, WithdrawResetToken
-from statemachine.events import Event, MainPromoted
+from statemachine.decide import weigh
+from statemachine.events import Event, MainPromoted, SwitchoverStarted
 from statemachine.evolve import evolve as fold
 from statemachine.facts import Situation
 from statemachine.guards import candidate_is_promoted, fence_proof, proof_of_sync
@@ -45,6 +47,7 @@ from statemachine.ids import Durability, Incarnation, Mode, Phase, Role, RowStat
 from statemachine.observations import Container, Failure, GatewaysListed, ProbeAnswered, ProbeFailed
 from statemachine.observe import observe
 from statemachine.plan import plan
+from statemachine.proposals import Proposal
 from statemachine.route import route
 from statemachine.view import InstanceView, Marker, RefusedRegistration, Unsettled, View
 
@@ -322,3 +325,20 @@ def test_silence_is_counted_from_its_first_question() -> None:
     for one in failed:
         what = observe(what, one)
     assert what.instance(A).failing_since_s == NOW_S + 1
+
+
+def test_nobody_takes_over_who_restarted_inside_the_epoch() -> None:
+    """F13: promoted, it would refuse everybody, though their data be the same: renewal first."""
+    again = evolve(SYNC, pod=pod(B, uid="uid-again"))
+    wish = Proposal(SwitchoverStarted(B, "asked for"), "asked for", B)
+    assert isinstance(weigh(OPERATIONAL, WELL, wish), Event)
+    verdict = weigh(OPERATIONAL, view(MAIN, again, OTHER), wish)
+    assert not isinstance(verdict, Event)
+    assert verdict[0].guard == "subject_is_of_this_epoch"
+
+
+def test_nobody_follows_a_lone_main_before_its_first_commit() -> None:
+    """F14: who is registered before the new epoch has a commit is refused after the next change."""
+    nameless = evolve(DEGRADED, registrations=(), readers=frozenset())
+    new = view(seen(A, Role.MAIN, ()), SYNC, OTHER)
+    assert refused(nameless, new, "registration_opened").guard == "epoch_has_a_commit"
