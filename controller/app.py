@@ -24,6 +24,7 @@ from controller.gateways import Gateways, Kind
 from controller.kube import (
     ClientConfig,
     CountedTransport,
+    KubeEvents,
     KubeGatewayLeases,
     KubeInformers,
     KubeLedgerArchives,
@@ -38,6 +39,7 @@ from controller.kube import (
 from controller.measures import KubeTally
 from controller.memgraph import BoltInstances, MemgraphAccess
 from controller.pod import Adapters, ControllerPod, PodSettings, Reign
+from controller.policy_check import PolicyCheck
 from controller.settings import Settings
 from controller.web import Snapshot, serve
 from gateway import ClientTls, Limits, UpstreamTls
@@ -74,6 +76,7 @@ async def _run_pod(settings: Settings, departure: Departure) -> None:
             async with trio.open_nursery() as nursery:
                 await _listen(settings, gateways, nursery)
                 around = Surroundings(troubles, datetime.now(UTC), kube_tally, settings)
+                around.watch(pod, nursery)
                 source = partial(snapshot, pod, gateways, around)
                 await nursery.start(partial(serve, settings, source))
                 log.info("started", pod=settings.pod_name)
@@ -118,6 +121,8 @@ async def _adapters(
             memgraph=instances,
             requests=KubeRequests(transport, names, times),
             archives=KubeLedgerArchives(transport, names, times),
+            board=KubeEvents(transport, names, times) if settings.kubernetes_events else None,
+            kube_tally=tally,
         )
 
 
@@ -243,6 +248,14 @@ class Surroundings:
             "memgraph_ca": settings.memgraph_tls_ca_path,
         }
         self.certificates = Certificates(files)
+        self._test_port = settings.network_policy_test_port
+        self.policy_check: PolicyCheck | None = None
+
+    def watch(self, pod: ControllerPod, nursery: trio.Nursery) -> None:
+        """Begin to look whether the NetworkPolicy is enforced, unless that is switched off."""
+        if self._test_port is not None:
+            self.policy_check = PolicyCheck(self._test_port, lambda: pod.loop.view)
+            nursery.start_soon(self.policy_check.run)
 
 
 def snapshot(pod: ControllerPod, gateways: Gateways, around: Surroundings) -> Snapshot:
@@ -269,6 +282,7 @@ def snapshot(pod: ControllerPod, gateways: Gateways, around: Surroundings) -> Sn
         is_fenced=pod.gatekeeper.standing.is_fenced,
         worker_restarts=gateways.workers.restarts if gateways.workers else 0,
         certificates=around.certificates.ends(),
+        network_policy=around.policy_check.state if around.policy_check else "unknown",
         tally=pod.tally,
         kube_tally=around.kube_tally,
     )

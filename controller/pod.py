@@ -13,6 +13,7 @@ import structlog
 import trio
 from attrs import frozen
 
+from controller.announcer import Announcer, Board
 from controller.archivist import Archivist, Retention
 from controller.chronicle import Chronicle
 from controller.entries import NewEntries
@@ -21,6 +22,7 @@ from controller.executor import Executor
 from controller.gatekeeper import Gatekeeper
 from controller.gateways import Gateways
 from controller.loop import HeadRead, LedgerSeen, Loop
+from controller.measures import KubeTally
 from controller.ports import (
     GatewayLeases,
     Informers,
@@ -68,6 +70,8 @@ class Adapters:
     memgraph: MemgraphInstances
     requests: Requests | None = None  # None: nobody can ask for anything
     archives: LedgerArchives | None = None  # None: the ledger is never cut
+    board: Board | None = None  # None: nothing is announced
+    kube_tally: KubeTally | None = None
 
 
 @frozen
@@ -140,17 +144,34 @@ class ControllerPod:
         )
         self.loop.followers.append(self.tally.follow)
         self.loop.observers.append(self.tally.observed)
+        self.announcer = self._make_announcer(adapters)
         self.loop.after_command = self._after_command
         self._probers: dict[Instance, Prober] = {}
         self._pods_seen: dict[Instance, PodFacts | None] = {}
         self._nursery: trio.Nursery | None = None
         self._candidacy = trio.CancelScope()
 
+    def _make_announcer(self, adapters: Adapters) -> Announcer | None:
+        if adapters.board is None:
+            return None
+        chronicle = self.loop.chronicle
+        announcer = Announcer(
+            adapters.board,
+            NewEntries(chronicle),
+            self._settings.name,
+            lambda: chronicle.trouble,
+            adapters.kube_tally or KubeTally(),
+        )
+        self.loop.followers.append(announcer.follow)
+        return announcer
+
     async def run(self) -> None:
         """Runs until cancelled, or until a bug ends it; gateways are run by the caller."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self.loop.run)
+            if self.announcer is not None:
+                nursery.start_soon(self.announcer.run)
             nursery.start_soon(self._watch_pods)
             nursery.start_soon(self._watch_gateways)
             nursery.start_soon(self._watch_ledger)

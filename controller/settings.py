@@ -121,6 +121,15 @@ class Settings:
         "LOG_LEVEL", choice("debug", "info", "warning", "error"), "info", "least level shown"
     )
     log_format: str = setting("LOG_FORMAT", choice("json", "console"), "json", "one line each")
+    kubernetes_events: bool = setting(
+        "KUBERNETES_EVENTS", switch, "true", "what is decided is shown by `kubectl describe`"
+    )
+    network_policy_test_port: int | None = setting(
+        "NETWORK_POLICY_TEST_PORT",
+        integer_or_off(1, 65_535),
+        "7444",
+        "port of the instances that a NetworkPolicy forbids to all; tried once a minute",
+    )
 
     gateway_enabled: bool = setting("GATEWAY_ENABLED", switch, "true", "read/write gateway")
     gateway_bind_address: Address = setting(

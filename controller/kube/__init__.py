@@ -13,6 +13,7 @@ requests of people. Does not: any decision. Outside of this room, import from he
 
 from .client import ClientConfig, open_client
 from .counted import CountedTransport
+from .events import KubeEvents
 from .gateway_leases import KubeGatewayLeases
 from .leadership import LeaseLeadership
 from .ledger_archives import KubeLedgerArchives
@@ -30,6 +31,7 @@ __all__ = [
     "AnswerLost",
     "ClientConfig",
     "CountedTransport",
+    "KubeEvents",
     "KubeGatewayLeases",
     "KubeInformers",
     "KubeLedgerArchives",
