@@ -107,6 +107,15 @@ def test_the_test_asks_the_gateways_that_are_there(values: tuple[str, ...]) -> N
     assert box["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
+def test_the_test_runs_the_controllers_image() -> None:
+    """Who names another registry for the controllers need not name it again for the test."""
+    values = ("controller.image.repository=r.example/mc", "controller.image.tag=v7")
+    (box,) = hook(*values)["spec"]["containers"]
+    assert box["image"] == "r.example/mc:v7"
+    (box,) = hook(*values, "tests.image=other:1")["spec"]["containers"]
+    assert box["image"] == "other:1"
+
+
 @pytest.mark.parametrize("values", [(), LABELLED])
 def test_the_notes_name_three_commands_that_exist(values: tuple[str, ...]) -> None:
     """What NOTES.txt tells to do next: each command of ours takes what it is given."""
