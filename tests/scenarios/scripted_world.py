@@ -299,7 +299,8 @@ class ScriptedWorld:
         if any(r.mode is Mode.STRICT_SYNC and r.status is not RowStatus.READY for r in rows):
             self._say(f"write {number} is refused: a STRICT_SYNC replica has not confirmed")
             return
-        holders = {main.name, *(self._owner(r) for r in rows if is_finalized)}
+        ready = [r for r in rows if r.status is RowStatus.READY]
+        holders = {main.name, *(self._owner(r) for r in ready if is_finalized)}
         for holder in holders:
             self.servers[holder].writes.add(number)
         self.acked.add(number)
