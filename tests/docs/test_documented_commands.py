@@ -115,7 +115,7 @@ def test_helm_commands_render(command: Shown) -> None:
     words = shlex.split(command.text)
     names = [w for w in words[2:] if not w.startswith("-")][:2]
     given = [w for at, w in enumerate(words) if "--set" in (w, words[at - 1])]
-    attached = "--reuse-values" in words and "attach" in command.page
+    attached = "--reset-then-reuse-values" in words and "attach" in command.page
     if attached:
         given += ["--set", "memgraph.enabled=false", "--set", "memgraph.existing.statefulSet=mg"]
     done = subprocess.run(
