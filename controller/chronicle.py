@@ -61,6 +61,7 @@ class Chronicle:
         self._store, self._by, self._now, self._archives = store, by, now, archives
         self._stored: StoredLedger | None = None
         self._ahead: StoredLedger | None = None  # what begins behind our copy, not verified yet
+        self._why_behind: dict[Seq, str] = {}  # where it begins -> what an attempt has found
         self._own_seq = Seq(0)  # our own last entry: no hand was between
         self.ledger = Ledger()
         self.trouble = ""
@@ -139,8 +140,9 @@ class Chronicle:
 
     def _fall_behind(self, stored: StoredLedger, found: Ledger) -> None:
         self._ahead = stored
-        seq = self.ledger.seq
-        self._tell(f"this pod knows the ledger up to {seq}, and it begins after {found.base_seq}")
+        seq, begins = self.ledger.seq, found.base_seq
+        why = self._why_behind.get(begins) or f"it begins after {begins}"
+        self._tell(f"this pod knows the ledger up to {seq}, and {why}")
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:
@@ -173,15 +175,13 @@ class Chronicle:
         """Catches up whenever this copy is behind, until cancelled; `on_trouble` hears what keeps
         it from that ("" = nothing)."""
         while True:
-            tried = self._ahead
             try:
                 await self.catch_up()
             except ControllerError as error:
                 on_trouble(str(error))
             else:
                 on_trouble("")
-            is_in_vain = tried is not None and self._ahead is tried
-            await trio.sleep(CATCH_UP_LASTING_S if is_in_vain else CATCH_UP_S)
+            await trio.sleep(CATCH_UP_LASTING_S if self.is_behind else CATCH_UP_S)
 
     def _cross(self, stored: StoredLedger, live: Ledger, way: Bridge) -> None:
         """Take what is stored, if this way leads to it from our copy."""
@@ -215,8 +215,8 @@ class Chronicle:
             log.warning("ledger_taken_over_a_gap", was=self.ledger.seq, seq=live.seq, gap=way.gap)
             self._accept(stored, live)
             return
-        seq, what = self.ledger.seq, why_not or way.gap
-        self._tell(f"this pod knows the ledger up to {seq} and cannot go on: {what}; restart it")
+        self._why_behind = {live.base_seq: f"cannot go on: {why_not or way.gap}; restart it"}
+        self._fall_behind(stored, live)
 
     async def append(self, event: Event, cut: Snapshot | None = None) -> bool:
         """Whether the event is in the ledger now. False: another wrote first, or the answer was

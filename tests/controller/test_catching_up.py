@@ -186,12 +186,15 @@ async def test_what_is_appended_meanwhile_is_taken_too() -> None:
     assert chronicle.ledger == newer
 
 
-async def test_an_edited_last_line_does_not_keep_it_behind() -> None:
-    """Its last line, by another pod, is not the one in the archive; everything before it is."""
-    before = grown(5)
+@pytest.mark.parametrize("count", [5, 7])
+async def test_an_edited_last_line_does_not_keep_it_behind(count: int) -> None:
+    """Its last line, by another pod, is not the one in the archive; everything before it is. Also
+    where the cut is right behind that line."""
+    before = grown(count)
     edited = add(before, e.BootstrapRefused("edited by hand"))
     chronicle, _, archives = await standby(edited)
     truth = cut(cut(grown(12, before), archives), archives)
+    assert truth.base_seq >= edited.seq
     shown(chronicle, truth)
     await chronicle.catch_up()
     assert (chronicle.ledger, chronicle.trouble) == (truth, "")
