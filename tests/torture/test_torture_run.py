@@ -59,10 +59,9 @@ async def test_a_killed_main_and_a_rolling_restart_lose_nothing() -> None:
     with trio.fail_after(LIMIT_S):
         chapter = await played(FAULTS["main-killed"], FAULTS["rolling-restart"])
     assert chapter.problems == []
-    assert len(chapter.rounds) == 2
+    assert [r.was_done for r in chapter.rounds] == [True, True]
     assert chapter.book.acked
     assert any(change.is_failover for change in chapter.changes)
-    assert "switchover_started" in chapter.triggers
     result = figures([chapter], 1, "", 1.0)
     assert (result["verdict"], result["lost"], result["phantoms"]) == ("ok", 0, 0)
     assert "Memgraph" in result["stand_ins"]
