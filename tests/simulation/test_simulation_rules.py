@@ -178,6 +178,15 @@ async def test_a_main_that_is_not_pinned(autojump_clock: trio.abc.Clock) -> None
     assert "not pinned" in room.said
 
 
+async def test_a_main_that_nobody_promoted(autojump_clock: trio.abc.Clock) -> None:
+    """S11: the role was read back before main_promoted."""
+    room = Room()
+    room.of[A].start()
+    await trio.sleep(5)
+    room.rules.promoted(room.of[A])
+    assert "nobody promoted it" in room.said
+
+
 def test_candidates_and_terms() -> None:
     """S2: one candidate a term, and main becomes who was candidate."""
     reading = Reading()

@@ -1,5 +1,5 @@
 """Command line: `./scripts/simulate --seeds N [--seed S] [--minutes 10] [--json FILE]
-[--replay FILE] [--processes P] [--no-shrink]`.
+[--replay FILE] [--processes P] [--no-shrink] [--mistake NAME]`.
 
 Exit code 0: every seed held; 1: some failed (each with seed, commit and its shrunk plan in a file).
 """
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import structlog
@@ -23,9 +24,11 @@ from statemachine.rules import RULES
 
 from .director import Verdict, run_plan
 from .faults import Plan, draw_plan
+from .mutants import planted
 from .plan import short
 from .shrink import shrink
 
+PROGRESS_S = 30.0
 FAILED_PLANS = Path(tempfile.gettempdir()) / "simulation-failures"
 
 
@@ -35,6 +38,7 @@ class Job:
 
     seed: int
     minutes: float
+    mistake: str = ""
 
 
 def be_quiet() -> None:
@@ -48,7 +52,8 @@ def be_quiet() -> None:
 def run_job(job: Job) -> tuple[Verdict, float]:
     """One seed, and the seconds of processor time that it took."""
     began_s = time.process_time()
-    verdict = run_plan(draw_plan(job.seed, job.minutes))
+    with planted(job.mistake) if job.mistake else nullcontext():
+        verdict = run_plan(draw_plan(job.seed, job.minutes))
     return verdict, time.process_time() - began_s
 
 
@@ -75,11 +80,15 @@ def main() -> int:
     if options.replay:
         return _replay(Path(options.replay))
     first = options.seed if options.seed is not None else 1
-    jobs = [Job(first + i, options.minutes) for i in range(options.seeds)]
+    jobs = [Job(first + i, options.minutes, options.mistake) for i in range(options.seeds)]
     began_s, verdicts, spent_s = time.monotonic(), [], 0.0
+    said_s = began_s
     for verdict, took_s in _all(jobs, options.processes):
         verdicts.append(verdict)
         spent_s += took_s
+        if time.monotonic() - said_s > PROGRESS_S:
+            said_s = time.monotonic()
+            _tell_progress(verdicts, options.seeds, spent_s)
         if verdict.failure:
             _tell_failure(verdict, options)
         if options.trace:
@@ -100,8 +109,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", help="write the summary to this file")
     parser.add_argument("--replay", help="run a stored plan and show it step by step")
     parser.add_argument("--trace", action="store_true", help="show every history")
+    parser.add_argument("--mistake", default="", help="plant this one (simulation/mistakes.py)")
     parser.add_argument("--no-shrink", action="store_true")
     return parser
+
+
+def _tell_progress(verdicts: list[Verdict], wanted: int, spent_s: float) -> None:
+    failed = sum(bool(v.failure) for v in verdicts)
+    rate = len(verdicts) / spent_s if spent_s else 0.0
+    print(
+        f"... {len(verdicts)} of {wanted} seeds, {failed} failed, {rate:.2f} a CPU second",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _replay(path: Path) -> int:
@@ -114,7 +134,7 @@ def _replay(path: Path) -> int:
 def _tell_failure(verdict: Verdict, options: argparse.Namespace) -> None:
     print(f"seed {verdict.seed} at {commit()}: {verdict.failure}", flush=True)
     plan = draw_plan(verdict.seed, options.minutes)
-    if not options.no_shrink:
+    if not options.no_shrink and not options.mistake:
         plan = shrink(plan, lambda smaller: run_plan(smaller).failure)
     FAILED_PLANS.mkdir(exist_ok=True)
     path = FAILED_PLANS / f"seed-{verdict.seed}.json"
@@ -132,12 +152,20 @@ def _summary(verdicts: list[Verdict], wall_s: float, spent_s: float) -> dict[str
         for s in r.sources
         if (r.trigger, s.value, r.target(s).value) not in rows
     )
+    faults, changes = sum(v.faults for v in verdicts), sum(v.changes for v in verdicts)
     explained = Counter(v.explained for v in verdicts if v.explained)
     return {
         "commit": commit(),
         "seeds": len(verdicts),
         "failed": sorted(v.seed for v in verdicts if v.failure),
         "seeds_per_cpu_second": round(len(verdicts) / spent_s, 2) if spent_s else 0,
+        "faults_per_cpu_second": round(faults / spent_s, 1) if spent_s else 0,
+        "changes_of_main_per_cpu_second": round(changes / spent_s, 1) if spent_s else 0,
+        "cpu_s": round(spent_s, 1),
+        "faults": faults,
+        "changes_of_main": changes,
+        "statements_judged": sum(v.judged for v in verdicts),
+        "reads": sum(v.reads for v in verdicts),
         "wall_s": round(wall_s, 1),
         "simulated_s": round(sum(v.ran_s for v in verdicts)),
         "skipped_quiet_s": round(sum(v.skipped_s for v in verdicts)),

@@ -149,12 +149,14 @@ class Books:
         """Its object changed, by whomever."""
         if self.is_hand_edit:
             return
-        lines = [data[key] for key in sorted(data)]
-        if lines[: len(self.lines)] != self.lines:
-            self.violated(f"the ledger does not go on from entry {len(self.lines)}")
+        keys = sorted(key for key in data if key.isdecimal())
+        known, first = len(self.lines), int(keys[0])
+        kept = [data[key] for key in keys if int(key) <= known]
+        if first > known + 1 or kept != self.lines[first - 1 :]:
+            self.violated(f"the ledger does not go on from entry {known}")
             return
-        for number in range(len(self.lines) + 1, len(lines) + 1):
-            self._entry(number, sorted(data)[number - 1], lines[number - 1])
+        for key in keys[len(kept) :]:
+            self._entry(len(self.lines) + 1, key, data[key])
 
     def _entry(self, number: int, key: str, line: str) -> None:
         if number > LINES_MAX:

@@ -22,6 +22,7 @@ import controller.prober
 from controller.kube import (
     KubeGatewayLeases,
     KubeInformers,
+    KubeLedgerArchives,
     KubeLedgerStore,
     KubeNames,
     KubePodControl,
@@ -31,6 +32,7 @@ from controller.kube import (
 )
 from controller.memgraph import BoltInstances, MemgraphAccess
 from controller.pod import Adapters, ControllerPod, PodSettings, Reign
+from statemachine.archive import LIMITS, Limits
 from statemachine.ids import Durability, Instance, Mode, Role
 from statemachine.plan import plan
 from statemachine.prestop import may_stop
@@ -54,6 +56,7 @@ from .sim_gateways import SimGateways
 from .transport import ApiRoad, Trouble
 
 DRIFT_MAX = 0.03  # of a clock's rate, either way; the product allows 4 s against 5 s
+SMALL = Limits(segment_entries=16, live_entries=40)  # so that the ledger is cut several times
 RELEASE, NAMESPACE, SET = "mg", "default", "memgraph"
 
 
@@ -100,6 +103,7 @@ class Cluster:
         self._writes = itertools.count(1)
         self._nursery: trio.Nursery | None = None
         self.clients: list[Client] = []
+        self.reader: Reader | None = None
         self.road = ApiRoad(
             api=self.api,
             network=self.network,
@@ -151,8 +155,8 @@ class Cluster:
             nursery.start_soon(self._keep_rows)
             for number in range(self.shape.clients):
                 self._add_client(f"client-{number}", nursery)
-            reader = Reader(Random(self.dice.random()), self.books, self.living_relays)
-            nursery.start_soon(reader.run)
+            self.reader = Reader(Random(self.dice.random()), self.books, self.living_relays)
+            nursery.start_soon(self.reader.run)
             if self.shape.is_bypassed:
                 nursery.start_soon(Bypasser(Random(self.dice.random()), self.instances).run)
             task_status.started()
@@ -230,7 +234,14 @@ class Cluster:
             async with memgraph.running():
                 adapters = self._adapters(life, uid, rate, memgraph)
                 every_s = self.shape.probe_interval_s / rate
-                settings = PodSettings(life.name, self._policy(rate), 7687, every_s, 4.0 / rate)
+                settings = PodSettings(
+                    life.name,
+                    self._policy(rate),
+                    7687,
+                    every_s,
+                    4.0 / rate,
+                    limits=SMALL if self.shape.is_cut_often else LIMITS,
+                )
                 gateways: Any = life.gateways
                 wall = self._wall(life.name)
                 life.pod = ControllerPod(
@@ -271,6 +282,7 @@ class Cluster:
             pods=KubePodControl(transport, names, times),
             memgraph=memgraph,
             requests=KubeRequests(transport, names, times, jitter),
+            archives=KubeLedgerArchives(transport, names, times),
         )
 
     def _wall(self, name: str) -> Callable[[], datetime]:
@@ -319,6 +331,10 @@ class Cluster:
     def ledger_path(self) -> str:
         """The live ledger's object."""
         return f"{self.names.config_maps_path}/{self.names.ledger}"
+
+    def reads(self) -> int:
+        """Queries that read-only sessions got answered."""
+        return self.reader.reads if self.reader else 0
 
     def lease_holder(self) -> str:
         """The pod that the leader's Lease names; "" = none."""

@@ -63,6 +63,10 @@ class Verdict:
     unknown: int = 0
     losses_admitted: int = 0
     explained: str = ""
+    faults: int = 0  # that struck; some wait for a moment that never comes
+    changes: int = 0  # of the main, or of its epoch
+    judged: int = 0  # statements that were held against the rules when they left
+    reads: int = 0
 
 
 @define(eq=False)
@@ -319,6 +323,10 @@ def _verdict(plan: Plan, director: Director, failure: str, ran_s: float) -> Verd
         unknown=sum(c.counts[Outcome.UNKNOWN] for c in clients),
         losses_admitted=books.losses_admitted,
         explained=director.explained,
+        faults=director.injector.applied,
+        changes=sum(d["on"] == "main_promoted" for d in documents),
+        judged=director.cluster.rules.checks,
+        reads=director.cluster.reads(),
     )
 
 

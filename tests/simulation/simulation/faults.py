@@ -179,6 +179,7 @@ def _cluster(dice: Random, seed: int) -> Plan:
         hurry_s=often((0.05, 0.1, 0.2), (1, 1, 1))[0],
         clients=often((2, 1, 4), (4, 1, 1))[0],
         pace_s=dice.choice((0.2, 0.3, 0.5, 1.0)),
+        is_cut_often=dice.random() < 0.3,
         patience_s=dice.choice((2.0, 6.0, 20.0)),
     )
 

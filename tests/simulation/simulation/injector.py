@@ -35,6 +35,7 @@ class Injector:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.dice = cluster.dice
+        self.applied = 0
         self._undo: dict[int, Undo] = {}
         self._numbers = 0
         self._down: list[str] = []  # pods without API server; "" = all
@@ -63,6 +64,7 @@ class Injector:
         target = self._resolve(fault.target)
         if target.startswith("memgraph-") and target not in self.cluster.instances.by_name:
             return  # a stored plan of a larger cluster
+        self.applied += 1
         self.cluster.note(f"FAULT {fault.kind} {target} {fault.duration_s:g} s")
         undo: Undo | None = getattr(self, f"_{fault.kind}")(fault, target)
         if undo is not None:
@@ -302,7 +304,7 @@ class Injector:
         if stored is None:
             return
         data = dict(stored["data"])
-        last = max(data)
+        last = max(key for key in data if key.isdecimal())
         cluster.rules.edited_at_s = trio.current_time()
         cluster.books.is_hand_edit = True
         if fault.amount < 0.3:

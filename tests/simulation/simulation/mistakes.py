@@ -21,6 +21,7 @@ from controller.errors import ControllerError
 from controller.gatekeeper import Gatekeeper, Verified
 from controller.kube.ledger_store import KubeLedgerStore
 from controller.kube.parsing import stored_ledger_of
+from controller.standing import Standing
 from controller.verify import why_not_main
 from gateway import Upstream
 from statemachine import commands as c
@@ -49,9 +50,10 @@ def _no_barrier(cluster: Any, view: Any) -> Any:
     return tuple(_of(PLAN, "_owed")(cluster, view)) if view.identity else ()
 
 
-async def _append_after_acting(self: Any, event: Any) -> bool:
+async def _append_after_acting(self: Any, event: Any, cut: Any = None) -> bool:
     entry_id = f"{int(self.ledger.seq):016x}"
     wanted = self.ledger.append(event, at=self._now(), by=self._by, entry_id=entry_id)
+    wanted = wanted if cut is None else wanted.cut(cut)
     before, self.ledger = self.ledger, wanted
     try:
         self._stored = await self._write(wanted)
@@ -160,6 +162,10 @@ async def _no_lease_first(self: Any) -> None:
     self._may_open, self._lease_at_s = True, math.inf
 
 
+def _serve_for_ever(self: Any) -> None:
+    self._gateways.serve_until(math.inf)
+
+
 async def _verify_without_head(self: Any, target: Any) -> bool:
     reached = self._reach(target.instance)
     if reached is None:
@@ -231,7 +237,7 @@ async def _no_pin(self: Any, link: Any) -> None:
 
 
 def _may_read_anybody(self: Any, instance: Any, role: Any, answer: Any, view: Any) -> bool:
-    return bool(self._may_open)
+    return bool(self.standing.may_open)
 
 
 def _any_target(routes: Any, cluster: Any) -> Any:
@@ -266,13 +272,15 @@ MUTANTS: dict[str, Patch] = {
     "promoted before the fence": instead((PLAN, "_change_main", _promote_first)),
     "acknowledged before the cut": instead((GATE, "follow", _acknowledge_first)),
     "the deadline is checked after forwarding": instead((Relay, "_pass_on", _pass_on_late)),
-    "no self-fence": instead((GATE, "_prolong", lambda self: self._gateways.serve_until(math.inf))),
+    "no self-fence": instead(
+        (Standing, "_prolong", lambda self: self._gateways.serve_until(math.inf))
+    ),
     "a gateway starts from a cached ledger": both(
         instead(
             (controller.pod.ControllerPod, "_read_head", _believe_the_watch),
         )
     ),
-    "a gateway opens before its Lease exists": instead((GATE, "_create_lease", _no_lease_first)),
+    "a gateway opens before its Lease exists": instead((Standing, "obtain", _no_lease_first)),
     "the head is not read after the dial": instead((GATE, "_verify", _verify_without_head)),
     "an upstream is not verified": instead(
         (controller.gatekeeper, "why_not_main", lambda cluster, answer: ""),
@@ -306,7 +314,7 @@ MUTANTS: dict[str, Patch] = {
     "the epoch is not pinned": instead(
         (controller.memgraph.instance.BoltInstance, "_pin", _no_pin)
     ),
-    "another incarnation's promotion counts": both(
+    "main_promoted before anybody was promoted": both(
         always("candidate_is_promoted"),
         instead((PLAN, "_is_promoted", lambda cluster, view, i: view.answers_as(i, Role.MAIN))),
     ),

@@ -69,6 +69,7 @@ class Plan:
     hurry_s: float = 0.05  # between probes while the main changes; a constant of the product
     clients: int = 2
     pace_s: float = 0.3  # between two writes of a client
+    is_cut_often: bool = False  # old entries of the ledger move into archives early
     patience_s: float = 6.0  # then a client gives up on a session or an answer
 
     def to_json(self) -> str:

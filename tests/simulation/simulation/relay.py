@@ -76,6 +76,11 @@ class Relay:
         self.is_dead = False
         self._routed = trio.Event()
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether it is a process of its own."""
+        return self.actor.endswith("/relay")
+
     # -- what it is told
 
     def apply(self, kind: Kind, route: Route) -> int:

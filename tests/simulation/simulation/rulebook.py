@@ -159,8 +159,12 @@ class Rulebook:
 
     def promoted(self, main: Memgraph) -> None:
         """S11: the ledger says that this one is main, and pinned."""
-        is_late = main.late_process == main.process
-        is_main = main.is_up and main.role is Role.MAIN and not is_late
+        if not main.is_up or main.late_process == main.process:
+            return
+        is_old = trio.current_time() - max(main.role_since_s, main.started_at_s) > COMEBACK_S
+        if main.role is not Role.MAIN and is_old:
+            self.books.violated(f"{main.name} is main by the ledger, and nobody promoted it")
+        is_main = main.role is Role.MAIN
         if is_main and (main.storage.epoch != main.began_epoch or not main.is_pinned):
             self.books.violated(f"{main.name} is main by the ledger, and its epoch is not pinned")
 
