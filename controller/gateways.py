@@ -40,6 +40,8 @@ def _log_session(over: Over) -> None:
         gateway=over.kind.value,
         peer=over.peer,
         instance=over.instance,
+        upstream=over.upstream,
+        term=over.term,
         reason=over.reason,
         bytes_up=over.bytes_up,
         bytes_down=over.bytes_down,

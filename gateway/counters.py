@@ -12,6 +12,8 @@ import attrs
 from gateway.histogram import DURATION_BOUNDS_S, WAIT_BOUNDS_S, Distribution, Histogram
 from gateway.reasons import Ending, Refusal
 
+TERMS_MAX = 16  # of which the cuts are told apart; older terms remain in the sum
+INSTANCES_MAX = 64  # likewise of failed dials
 NO_DURATIONS = Distribution.empty(DURATION_BOUNDS_S)
 NO_WAITS = Distribution.empty(WAIT_BOUNDS_S)
 
@@ -26,12 +28,15 @@ class Counters:
       held: waiting for an upstream.
       refused, ended: by reason; a refused client never had a byte relayed.
       cut: sessions that routes have ended, drained ones included, since the start.
+      cut_by_term: the same by the term of the route that ended them, of the last terms.
       dial_failures: refused, timed out or broken dials.
+      failed_dials: the same by instance.
       bytes_up, bytes_down: delivered to upstreams, to clients.
       sessions: by instance, of the present route.
       term: of the present route; None before the first.
       durations_s: of sessions that are over, from accept to their end.
       waits_s: of sessions, from accept until they were relayed.
+      dials_s: of dials that were answered, TLS included.
     """
 
     accepted: int
@@ -47,6 +52,9 @@ class Counters:
     term: int | None
     durations_s: Distribution = NO_DURATIONS
     waits_s: Distribution = NO_WAITS
+    dials_s: Distribution = NO_WAITS
+    cut_by_term: Mapping[str, int] = MappingProxyType({})
+    failed_dials: Mapping[str, int] = MappingProxyType({})
 
 
 NOTHING = Counters(0, 0, 0, {}, {}, 0, 0, 0, 0, {}, None)
@@ -54,6 +62,11 @@ NOTHING = Counters(0, 0, 0, {}, {}, 0, 0, 0, 0, {}, None)
 
 def _summed(first: Mapping[str, int], second: Mapping[str, int]) -> Mapping[str, int]:
     return MappingProxyType({k: first.get(k, 0) + second.get(k, 0) for k in {**first, **second}})
+
+
+def _latest(by_term: Mapping[str, int]) -> Mapping[str, int]:
+    terms = sorted(by_term, key=int)[-TERMS_MAX:]
+    return MappingProxyType({term: by_term[term] for term in terms})
 
 
 def together(first: Counters, second: Counters) -> Counters:
@@ -73,6 +86,9 @@ def together(first: Counters, second: Counters) -> Counters:
         term=max(terms, default=None),
         durations_s=first.durations_s.plus(second.durations_s),
         waits_s=first.waits_s.plus(second.waits_s),
+        dials_s=first.dials_s.plus(second.dials_s),
+        cut_by_term=_latest(_summed(first.cut_by_term, second.cut_by_term)),
+        failed_dials=_summed(first.failed_dials, second.failed_dials),
     )
 
 
@@ -102,6 +118,25 @@ class Tally:
         self.ended: Counter[Ending] = Counter()
         self.durations_s = Histogram(DURATION_BOUNDS_S)
         self.waits_s = Histogram(WAIT_BOUNDS_S)
+        self.dials_s = Histogram(WAIT_BOUNDS_S)
+        self.cut_by_term: dict[str, int] = {}
+        self.failed_dials: dict[str, int] = {}
+        self.term = 0
+
+    def count_cut(self, sessions: int) -> None:
+        """The present route ended so many; a term that ended none has no number."""
+        self.cut += sessions
+        if sessions:
+            by, term = self.cut_by_term, str(self.term)
+            by[term] = by.get(term, 0) + sessions
+            while len(by) > TERMS_MAX:
+                del by[min(by, key=int)]
+
+    def count_failed_dial(self, instance: str) -> None:
+        """A dial of this instance failed."""
+        self.dial_failures += 1
+        if instance in self.failed_dials or len(self.failed_dials) < INSTANCES_MAX:
+            self.failed_dials[instance] = self.failed_dials.get(instance, 0) + 1
 
     def frozen_refused(self) -> Mapping[str, int]:
         """Refusals by the reason's text."""

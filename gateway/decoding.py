@@ -200,9 +200,19 @@ def _counters(f: _Fields) -> Counters:
         term=f.optional("term", f.whole),
         durations_s=_distribution(f.inner("durations_s")),
         waits_s=_distribution(f.inner("waits_s")),
+        dials_s=_distribution(f.inner("dials_s")),
+        cut_by_term=_by_term(f),
+        failed_dials=f.counts("failed_dials"),
     )
     f.end()
     return counters
+
+
+def _by_term(f: _Fields) -> dict[str, int]:
+    found = f.counts("cut_by_term")
+    if not all(term.isascii() and term.isdecimal() and len(term) < 20 for term in found):
+        raise Malformed("cut_by_term has something else than terms")
+    return found
 
 
 def _over(f: _Fields) -> m.Over:
@@ -210,6 +220,8 @@ def _over(f: _Fields) -> m.Over:
         kind=f.kind(),
         peer=f.text("peer"),
         instance=f.text("instance"),
+        upstream=f.text("upstream"),
+        term=f.whole("term"),
         reason=f.text("reason"),
         bytes_up=f.whole("bytes_up"),
         bytes_down=f.whole("bytes_down"),

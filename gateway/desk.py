@@ -133,7 +133,7 @@ class Desk:
         is_new_reign = self._kind is Kind.RW and old is not None and route.term > old.term
         allowed = frozenset[UpstreamKey]() if is_new_reign else route.keys
         gone = [s for s in self.floor.sessions if s.key not in allowed]
-        self._route = route
+        self._route, self._tally.term = route, route.term
         cut = 0
         if route.drain_until_s is None:
             cut = self.floor.cut(gone, Ending.CUT)
@@ -185,6 +185,9 @@ class Desk:
             term=None if self._route is None else self._route.term,
             durations_s=tally.durations_s.frozen(),
             waits_s=tally.waits_s.frozen(),
+            dials_s=tally.dials_s.frozen(),
+            cut_by_term=MappingProxyType(dict(tally.cut_by_term)),
+            failed_dials=MappingProxyType(dict(tally.failed_dials)),
         )
 
     # ---------------------------------------------------------------- waiting clients

@@ -84,7 +84,7 @@ class Floor:
         links: list[Link] = list(sessions)
         self._pump.cut(links, reason)
         if reason in BY_ROUTE:
-            self._tally.cut += len(links)
+            self._tally.count_cut(len(links))
         return len(links)
 
     def drain(self, sessions: Collection[Session], until_s: float) -> None:

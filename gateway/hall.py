@@ -202,7 +202,9 @@ class Hall:
         if event & IN:
             session.upstream.flags |= SPOKE
         session.move(UNCONFIRMED)
-        session.touched_at_s = self._clock()
+        now_s = self._clock()
+        self._tally.dials_s.add(now_s - session.touched_at_s)
+        session.touched_at_s, session.term = now_s, self._tally.term
         self._question(session)
         if session.target.retry_at_s is not None:
             self.targets.answered(session.target, session.touched_at_s)
@@ -221,7 +223,7 @@ class Hall:
     def _on_dial_failed(self, session: Session) -> None:
         """Refused, timed out, or gone before it was used: the next upstream, or back to hold."""
         assert session.target is not None
-        self._tally.dial_failures += 1
+        self._tally.count_failed_dial(session.target.upstream.instance)
         self.targets.failed(session.target, self._clock())
         self._start_over([session])
 

@@ -98,11 +98,14 @@ class Counted:
 
 @attrs.frozen
 class Over:
-    """From the worker: a client was refused, or its session is over."""
+    """From the worker: a client was refused, or its session is over. `upstream` is its address;
+    it, the instance and the term are empty where none was reached."""
 
     kind: Kind
     peer: str
     instance: str
+    upstream: str
+    term: int
     reason: str
     bytes_up: int
     bytes_down: int

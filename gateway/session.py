@@ -52,6 +52,7 @@ class Session(Link):
       touched_at_s: when the dial began; from UNCONFIRMED on, when it was seen connected; from
         RELAYING on, when a sweep last saw that bytes had moved.
       seen_bytes: the total which that sweep saw.
+      term: of the route in which its upstream was reached.
       peer: address of the client, where somebody wants to know it.
       secure: relays in place of the pump where TLS is spoken.
     """
@@ -63,6 +64,7 @@ class Session(Link):
         "seen_bytes",
         "state",
         "target",
+        "term",
         "touched_at_s",
     )
 
@@ -79,6 +81,7 @@ class Session(Link):
         self.target: Target | None = None
         self.seen_bytes = 0
         self.peer = ""
+        self.term = 0
         self.secure: SecureRelay | None = None
 
     def let_go(self) -> None:

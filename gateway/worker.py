@@ -195,12 +195,14 @@ class Worker:
     def _over(self, kind: Kind, session: Session, reason: Refusal | Ending) -> None:
         if len(self._outbox) >= OUTBOX_MAX // 2:
             return  # half of the room is for what others wait for
-        instance = session.target.upstream.instance if session.target is not None else ""
+        to = session.target.upstream if session.target is not None else None
         self._tell(
             m.Over(
                 kind=kind,
                 peer=session.peer,
-                instance=instance,
+                instance=to.instance if to is not None else "",
+                upstream=f"{to.host}:{to.port}" if to is not None else "",
+                term=session.term,
                 reason=reason.value,
                 bytes_up=session.bytes_up,
                 bytes_down=session.bytes_down,

@@ -50,8 +50,14 @@ def gateway_counters(gateways: Mapping[str, GatewayCounters]) -> Iterator[Metric
     yield counter("gateway_ended", "Sessions that are over", reason, ended)
     cut = (((k,), c.cut) for k, c in by)
     yield counter("gateway_cut", "Sessions ended by a route", ("gateway",), cut)
+    terms = (((k, t), n) for k, c in by for t, n in c.cut_by_term.items())
+    text = "The same by the route's term, of the last terms"
+    yield counter("gateway_cut_by_term", text, ("gateway", "term"), terms)
     failed = (((k,), c.dial_failures) for k, c in by)
     yield counter("gateway_dial_failures", "Dials that failed", ("gateway",), failed)
+    whose = (((k, i), n) for k, c in by for i, n in c.failed_dials.items())
+    text = "The same by instance"
+    yield counter("gateway_instance_dial_failures", text, ("gateway", "instance"), whose)
     relayed = (((k, d), n) for k, c in by for d, n in (("up", c.bytes_up), ("down", c.bytes_down)))
     yield counter("gateway_relayed_bytes", "Bytes to (up) and from instances", direction, relayed)
     text = "How long sessions lasted that are over"
@@ -60,3 +66,6 @@ def gateway_counters(gateways: Mapping[str, GatewayCounters]) -> Iterator[Metric
     text = "From a client's connect until it was relayed"
     waited = (((k,), c.waits_s) for k, c in by)
     yield histogram("gateway_wait_seconds", text, ("gateway",), waited)
+    dialled = (((k,), c.dials_s) for k, c in by)
+    text = "How long dials took that were answered, TLS included"
+    yield histogram("gateway_dial_seconds", text, ("gateway",), dialled)

@@ -90,6 +90,18 @@ class GatewayCounters(Protocol):
     def waits_s(self) -> Distribution:
         """Of clients that were served, until they were."""
 
+    @property
+    def dials_s(self) -> Distribution:
+        """Of dials that were answered."""
+
+    @property
+    def cut_by_term(self) -> Mapping[str, int]:
+        """Sessions ended by a route, by its term."""
+
+    @property
+    def failed_dials(self) -> Mapping[str, int]:
+        """Dials that failed, by instance."""
+
 
 @frozen
 class Snapshot:

@@ -3,9 +3,10 @@
 import random
 
 import pytest
-from gateway_world import has_ended, is_reset, try_recv, world
+from gateway_world import closed_port, has_ended, is_reset, try_recv, world
 
 from gateway import Route
+from gateway.counters import TERMS_MAX, together
 from gateway.drain import QUIET_S
 from gateway.histogram import Distribution, Histogram
 from gateway.rates import ADDRESSES_MAX, Rates
@@ -206,3 +207,29 @@ def test_waits_and_durations_are_counted() -> None:
         assert numbers.waits_s.total == pytest.approx(2.0)
         assert numbers.durations_s.total == pytest.approx(32.0)
         assert sum(numbers.durations_s.counts) == 1
+
+
+def test_cuts_and_dials_are_told_apart() -> None:
+    """Cuts are counted by the term that ended the sessions, for the last terms only; failed dials
+    by instance; how long a dial took, of those that were answered."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        w.joined(server)
+        w.joined(server)
+        w.route(2)
+        w.route(3, Upstream("memgraph-1", 1, "127.0.0.1", closed_port()))
+        w.client()
+        w.until(lambda: w.desk.counters().dial_failures)
+        numbers = w.desk.counters()
+        assert numbers.cut_by_term == {"2": 2}
+        assert numbers.failed_dials.keys() == {"memgraph-1"}
+        assert sum(numbers.dials_s.counts) == 2
+        for term in range(4, 4 + 2 * TERMS_MAX):
+            w.desk._tally.term = term
+            w.desk._tally.count_cut(1)
+        expected = {str(term) for term in range(4 + TERMS_MAX, 4 + 2 * TERMS_MAX)}
+        assert w.desk.counters().cut_by_term.keys() == expected
+        both = together(w.desk.counters(), numbers)
+        assert both.cut_by_term.keys() == expected
+        assert both.cut == 2 + 2 + 2 * TERMS_MAX

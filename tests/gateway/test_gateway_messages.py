@@ -33,6 +33,9 @@ COUNTERS = Counters(
     term=7,
     durations_s=Distribution((1.0,), (3, 1), 12.5),
     waits_s=Distribution((0.1,), (6, 0), 0.25),
+    dials_s=Distribution((0.1,), (5, 1), 0.5),
+    cut_by_term={"7": 4},
+    failed_dials={"memgraph-1": 1},
 )
 LIMITS = Limits(
     idle_timeout_s=9.0,
@@ -54,7 +57,7 @@ EACH: list[m.Message] = [
     m.Marked(4),
     m.Need(Kind.RO, "memgraph-1", 2),
     m.Counted(Kind.RW, COUNTERS),
-    m.Over(Kind.RW, "2001:db8::1", "memgraph-0", "cut", 1, 2, 3.5),
+    m.Over(Kind.RW, "2001:db8::1", "memgraph-0", "127.0.0.1:7687", 4, "cut", 1, 2, 3.5),
     m.Trouble("something"),
 ]
 

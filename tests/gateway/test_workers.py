@@ -319,6 +319,7 @@ async def test_sessions_are_told_one_by_one() -> None:
         await p.until(lambda: p.over)
         (over,) = p.over
         assert (over.instance, over.reason) == ("memgraph-0", "client_closed")
+        assert (over.upstream, over.term) == (f"127.0.0.1:{p.server.port}", 1)
         assert (over.peer, over.bytes_up, over.bytes_down) == ("127.0.0.1", 1, 1)
 
 

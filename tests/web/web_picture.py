@@ -52,6 +52,9 @@ class FakeCounters:
     sessions: Mapping[str, int] = field(factory=lambda: {"memgraph-1": 3})
     durations_s: Distribution = DURATIONS
     waits_s: Distribution = WAITS
+    dials_s: Distribution = WAITS
+    cut_by_term: Mapping[str, int] = field(factory=lambda: {"8": 4})
+    failed_dials: Mapping[str, int] = field(factory=lambda: {"memgraph-2": 2})
 
 
 def pod(name: str, ip: str) -> PodFacts:
