@@ -19,6 +19,20 @@ pytestmark = [
     pytest.mark.skipif(helm_path() is None, reason="helm is missing: ./scripts/kube/clients"),
 ]
 
+
+def test_the_policy_is_tried_where_there_is_one() -> None:
+    """The controllers try a port that the chart's NetworkPolicy does not open to them; without a
+    policy they try none."""
+    for values in ((), LABELLED):
+        port = int(environment(*values)["NETWORK_POLICY_TEST_PORT"])
+        (policy,) = of_kind("NetworkPolicy", *values)
+        opened = {p["port"] for rule in policy["spec"]["ingress"] for p in rule["ports"]}
+        assert port not in opened
+    for values in (("networkPolicy.enabled=false",), ATTACHED):
+        assert environment(*values)["NETWORK_POLICY_TEST_PORT"] == "off"
+        assert not of_kind("NetworkPolicy", *values)
+
+
 TLS = ("gateway.tls.secretName=crt", "gateway.tls.verifyClients=true")
 
 

@@ -22,6 +22,10 @@ app.kubernetes.io/component: database
 {{ toYaml .Values.memgraph.existing.podLabels }}
 {{- end -}}
 {{- end -}}
+{{/* "yes" where there is a NetworkPolicy. */}}
+{{- define "mc.shielded" -}}
+{{- if and .Values.networkPolicy.enabled (or .Values.memgraph.enabled .Values.memgraph.existing.podLabels) }}yes{{ end -}}
+{{- end -}}
 {{- define "mc.podLabels" -}}
 {{- $labels := list -}}
 {{- range $key, $value := .Values.memgraph.existing.podLabels -}}
