@@ -87,7 +87,9 @@ class LeaderLease:
         """What it says now, by a quorum read. Raises as `Transport.request`, but for 404."""
         try:
             return record_of(
-                await self._transport.request("GET", self._path, timeout_s=self._times.retry_s)
+                await self._transport.request(
+                    "GET", self._path, timeout_s=self._times.lease_request_s
+                )
             )
         except KubeNotFound:
             return Record()
@@ -135,7 +137,7 @@ class LeaderLease:
                     "leaseTransitions": record.transitions,
                 },
             },
-            timeout_s=self._times.retry_s,
+            timeout_s=self._times.lease_request_s,
         )
         return record_of(written)
 

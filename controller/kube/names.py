@@ -126,6 +126,16 @@ class KubeTimes:
     health_s: float = 20.0  # a watch that lived so long makes earlier failures forgotten
     read_grace_s: float = 10.0  # past the server's own end of a watch: half-open
 
+    @property
+    def lease_request_s(self) -> float:
+        """The longest that one request about the leader Lease may take.
+
+        An API server may take a second for a write and still be well; whoever gives up sooner loses
+        the Lease again and again. Half of the deadline leaves time for a second try. Source:
+        client-go.
+        """
+        return max(self.retry_s, self.renew_deadline_s / 2)
+
     def __attrs_post_init__(self) -> None:
         if not self.lease_duration_s > self.renew_deadline_s > self.retry_s * 1.2 > 0:
             raise ValueError(

@@ -15,6 +15,7 @@ from controller.kube import KubeNames, KubeTimes, LeaseLeadership, Transport
 from controller.sandbox.apiserver import Mode
 
 LEASE = f"{LEASES}/mg-leader"
+SHORT_PAUSES = KubeTimes(lease_duration_s=5.0, renew_deadline_s=3.5, retry_s=0.5)
 
 
 @define(eq=False)
@@ -401,3 +402,19 @@ async def test_two_pods_on_real_sockets(server: Server) -> None:
     (_, began_s, ended_s) = court.reigns[1]
     assert ended_s is not None
     assert ended_s - began_s <= fast.renew_deadline_s + 0.5
+
+
+async def test_a_slow_server_does_not_end_a_reign(
+    api: FakeApi, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Answers that take longer than the pause between two renewals, but less than half of the
+    deadline, cost nobody the Lease."""
+    court, other = Court(), candidate(api.client("b"), OTHER_NAMES, SHORT_PAUSES)
+    api.latency_s = SHORT_PAUSES.renew_deadline_s / 5  # before and after each request
+    assert 2 * api.latency_s > 2 * SHORT_PAUSES.retry_s
+    with trio.fail_after(120):
+        await start(nursery, candidate(api.client("a"), times=SHORT_PAUSES), court.reign)
+        await court.wait_present(NAMES.pod_name)
+        await start(nursery, other, court.reign)
+        await trio.sleep(60)
+    assert len(court.reigns) == 1
