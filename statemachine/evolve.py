@@ -181,10 +181,21 @@ def _main_fenced(c: Cluster, p: e.MainFenced) -> Cluster:
 def _candidate_lost(c: Cluster, p: e.CandidateLost) -> Cluster:
     fenced = c.change is not None and bool(c.change.fence)
     names = () if fenced else c.registrations
+    c = change(c, sync=_complete(c))
     if p.candidate is None:
         return change(c, term=next_term(c), change=None, registrations=names, is_main_lost=True)
     after = change(c, term=next_term(c), readers=c.readers - {p.candidate}, registrations=names)
-    return _edit_change(after, candidate=p.candidate, needs_drain=False, fence="", cause=p.cause)
+    return _edit_change(
+        after, candidate=p.candidate, needs_drain=False, fence="", cause=p.cause, verdict=""
+    )
+
+
+def _complete(c: Cluster) -> frozenset[Instance]:
+    """The sync set without a candidate that a person took for complete, accepting the loss: that
+    word holds for his own attempt. A member for good, it would be promoted later by itself, and the
+    verdict would say that nothing is missing (S3, S13)."""
+    accepted = c.main is not None and c.change is not None and bool(c.change.verdict)
+    return c.sync - {c.change.candidate} if accepted and c.change else c.sync
 
 
 def _main_promoted(c: Cluster, p: e.MainPromoted) -> Cluster:

@@ -216,3 +216,8 @@ def renewals_need_no_marker(patch: Patch) -> None:
 
     patch(proposals, "carried_replicas", registered)
     patch(fencing, "carried_replicas", registered)
+
+
+def what_was_accepted_once_holds_for_ever(patch: Patch) -> None:
+    """S3: a candidate that a person forced stays a member, though the attempt came to nothing."""
+    patch(evolving, "_complete", lambda cluster: cluster.sync)

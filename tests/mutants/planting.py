@@ -33,7 +33,10 @@ WEB = ("tests/web", "tests/cli")
 
 _PIECES = "tests/controller/"
 NEAREST: dict[str, tuple[str, ...]] = {
-    "statemachine/": ("tests/statemachine/test_every_clause.py",),
+    "statemachine/": (
+        "tests/statemachine/test_every_clause.py",
+        "tests/statemachine/test_found_by_model_check.py",
+    ),
     "controller/chronicle.py": (_PIECES + "test_chronicle.py", _PIECES + "test_asked_flow.py"),
     "controller/gatekeeper.py": (
         _PIECES + "test_gateways.py",

@@ -15,15 +15,18 @@ from sights import (
     C,
     decided,
     failing,
+    pod,
     row,
     seen,
     view,
 )
 
-from statemachine.cluster import Refused
+from statemachine.cluster import Cluster, Refused
 from statemachine.commands import Restart, WithdrawResetToken, WriteResetToken
-from statemachine.ids import Instance, Role, RowStatus, Term
-from statemachine.observations import Failure
+from statemachine.events import CandidateLost, Event, FailoverForced
+from statemachine.evolve import evolve as fold
+from statemachine.ids import Instance, Phase, Role, RowStatus, Term
+from statemachine.observations import Container, Failure
 from statemachine.plan import plan
 from statemachine.view import InstanceView, View
 
@@ -89,3 +92,34 @@ def test_an_order_of_an_earlier_term_is_not_carried_out() -> None:
     owed = plan(later, view(MAIN, SYNC, WRITTEN))
     assert WithdrawResetToken(C, later.term) in owed
     assert not any(isinstance(c, Restart | WriteResetToken) for c in owed)
+
+
+def interrupted(candidate: Instance | None) -> Cluster:
+    """A person forced C, which was no member, and C is gone before it was promoted."""
+    unknown = "unknown: memgraph-2 was not in the sync set"
+    forced = FailoverForced(C, OPERATIONAL.storage_uuid, "asked", unknown, "request")
+    begun = fold(OPERATIONAL, Event(forced, Phase.OPERATIONAL, Phase.FAILOVER, ""))
+    dest = Phase.FAILOVER if candidate else Phase.DEGRADED
+    return fold(begun, Event(CandidateLost(candidate, "gone"), Phase.FAILOVER, dest, ""))
+
+
+def test_a_forced_candidate_counts_as_complete_for_that_attempt_alone() -> None:
+    """S3, S13: what a person took for complete is not promoted later by itself, with a verdict that
+    says that nothing is missing; a person has to ask for it again."""
+    closed = interrupted(None)
+    assert closed.sync == {A, B}
+    dead = [
+        failing(seen(i), Failure.REFUSED, 60.0, pod=pod(i, container=Container.TERMINATED))
+        for i in (A, B)
+    ]
+    assert decided(closed, view(*dead, OTHER)) != "main_lost"
+    assert decided(closed, view(dead[0], SYNC, OTHER)) == "main_lost"
+
+
+def test_another_candidate_is_not_burdened_with_what_was_accepted() -> None:
+    """S13: the member that takes over holds everything; should it die as well it stays a member."""
+    moved = interrupted(B)
+    assert moved.change is not None
+    assert moved.change.verdict == ""
+    again = fold(moved, Event(CandidateLost(A, "gone"), Phase.FAILOVER, Phase.FAILOVER, ""))
+    assert again.sync == {A, B}
