@@ -267,10 +267,14 @@ def test_a_wrong_mode_is_put_right() -> None:
 
 
 def test_what_was_refused_once_is_decided_later() -> None:
-    """Scenario 35: that a refusal stands in the ledger does not keep anybody from trying again."""
-    silent = view(failing(MAIN, Failure.REFUSED, 9.0, pod=None), SYNC, OTHER)
-    noted = evolve(OPERATIONAL, noted=frozenset({"main_lost/memgraph-1/vantages_agree"}))
-    assert decided(noted, silent) == decided(OPERATIONAL, silent) == "main_lost"
+    """Scenario 35: that a refusal stands in the ledger keeps nobody from deciding what comes after
+    it, or the same once it can be."""
+    ended = [pod(i, container=Container.TERMINATED) for i in (A, B)]
+    gone = failing(MAIN, Failure.REFUSED, 9.0, pod=ended[0])
+    nobody = view(gone, failing(SYNC, Failure.REFUSED, 9.0, pod=ended[1]), OTHER)
+    noted = evolve(OPERATIONAL, noted=frozenset({"main_lost/memgraph-1/subject_answers"}))
+    for what in (nobody, view(gone, SYNC, OTHER)):
+        assert decided(noted, what) == decided(OPERATIONAL, what) == "main_lost"
 
 
 def test_required_means_two_copies() -> None:
