@@ -114,11 +114,11 @@ LOSING: tuple[Mutant, ...] = (
         "    if pod is None:\n",
     ),
     core(
-        "a fresh cluster over data",
+        "a fresh cluster over data of an async replica",
         "scenario 15",
         "guards/beginning.py",
-        "    return Fact(not full and not leading, saw)\n",
-        "    return Fact(not leading, saw)\n",
+        '    return Fact(not full, "; ".join(full) or "none")\n',
+        '    return Fact(True, "; ".join(full) or "none")\n',
     ),
     core(
         "bootstrap waits for nobody by name",

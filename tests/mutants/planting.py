@@ -36,6 +36,9 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "statemachine/": (
         "tests/statemachine/test_every_clause.py",
         "tests/statemachine/test_found_by_model_check.py",
+        "tests/statemachine/test_decisions.py",
+        "tests/statemachine/test_what_people_ask.py",
+        "tests/statemachine/test_prestop.py",
     ),
     "controller/chronicle.py": (_PIECES + "test_chronicle.py", _PIECES + "test_asked_flow.py"),
     "controller/gatekeeper.py": (
