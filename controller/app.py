@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 import trio
 import trio_asyncio
+from attrs import evolve
 
 from controller.archivist import Retention
 from controller.certificates import Certificates
@@ -36,6 +37,7 @@ from controller.kube import (
     LeaseLeadership,
     open_client,
 )
+from controller.lease_sessions import LeasesWithSessions
 from controller.measures import KubeTally
 from controller.memgraph import BoltInstances, MemgraphAccess
 from controller.pod import Adapters, ControllerPod, PodSettings, Reign
@@ -72,7 +74,9 @@ async def _run_pod(settings: Settings, departure: Departure) -> None:
         kube_tally = KubeTally()
         async with _adapters(settings, reign, on_trouble, kube_tally) as adapters:
             gateways = make_gateways(settings)
-            pod = ControllerPod(pod_settings(settings), adapters, gateways, reign)
+            leases = LeasesWithSessions(adapters.leases, lambda: gateways.sessions)
+            parts = evolve(adapters, leases=leases)
+            pod = ControllerPod(pod_settings(settings), parts, gateways, reign)
             async with trio.open_nursery() as nursery:
                 await _listen(settings, gateways, nursery)
                 around = Surroundings(troubles, datetime.now(UTC), kube_tally, settings)

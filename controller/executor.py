@@ -65,9 +65,9 @@ class Executor:
         report: Callable[[Observation], None],
         requests: Requests | None = None,
         clock: Callable[[], float] = trio.current_time,
-        seq: Callable[[], int] = lambda: 0,
+        place: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
-        self._seq = seq
+        self._place = place  # seq and term of the ledger, for the log
         self._memgraph, self._gateways, self._pods = memgraph, gateways, pods
         self._report, self._clock, self._requests = report, clock, requests
         self._nursery: trio.Nursery | None = None
@@ -117,11 +117,13 @@ class Executor:
 
     def _log(self, ended: CommandEnded) -> None:
         """One line: what was done, in which term, by what was in the ledger then."""
+        seq, term = self._place()
+        told = {name: _plain(value) for name, value in asdict(ended.command).items()}
         log.info(
             "command",
             command=command_word(ended.command),
-            **{name: _plain(value) for name, value in asdict(ended.command).items()},
-            seq=self._seq(),
+            **{"term": term, **told},
+            seq=seq,
             outcome=ended.outcome.value,
             took_s=round(ended.at_s - ended.started_at_s, 3),
             why=ended.text,

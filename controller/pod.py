@@ -317,7 +317,7 @@ class ControllerPod:
             pods=self._adapters.pods,
             requests=self._adapters.requests,
             report=self.loop.report,
-            seq=lambda: self.loop.cluster.seq,
+            place=lambda: (self.loop.cluster.seq, self.loop.cluster.term),
         )
         archivist = self._make_archivist()
         log.info("leading", identity=identity)
