@@ -67,8 +67,11 @@ class _Drawer:
 
     def _story(self, at_s: float) -> list[Fault]:
         """The main changes, and something else happens just before or in the middle of it."""
-        prelude = self.dice.choice((self._nothing, self._deaf, self._stopped, self._newcomer))
-        faults = prelude(at_s)
+        preludes = [self._nothing, self._deaf, self._deaf, self._stopped, self._newcomer]
+        preludes += [self._hole, self._deposed, self._unheard] + [self._paused] * (
+            self.plan.seed % 3 == 0
+        )
+        faults = self.dice.choice(preludes)(at_s)
         cause = self.dice.choice(UNDOING)
         who = self.dice.choice(("main", "main", "main", "sync"))
         begins_s = at_s + self.dice.choice((0.0, 0.3, 1.0, 3.0))
@@ -107,6 +110,30 @@ class _Drawer:
         bad = self._upon(self.dice.choice(("api_flaky", "api_late", "watch_lag")), who, at_s)
         starts = evolve(self._upon("kill_controller", who, at_s), duration_s=0.3)
         return [bad, starts]
+
+    def _hole(self, at_s: float) -> list[Fault]:
+        """The second phase of a commit is lost, and its main is cut off a moment later (S13)."""
+        hole = evolve(self._fault("cut_link", at_s, "voted"), target="main", detail="sync")
+        gone = self._upon("isolate", "main", at_s)
+        return [
+            evolve(hole, duration_s=8.0, after_s=0.0),
+            evolve(gone, when="voted", after_s=self.dice.choice((0.005, 0.05, 0.3))),
+        ]
+
+    def _deposed(self, at_s: float) -> list[Fault]:
+        """The leader stands still in the middle of a change, for longer than its Lease lasts."""
+        middle = ("main_lost", "renewal_started", "main_fenced", "sent demote", "sent promote")
+        pause = self._upon("pause_controller", "leader", at_s)
+        return [evolve(pause, when=self.dice.choice(middle), after_s=self.dice.choice(AFTER_S[:5]))]
+
+    def _unheard(self, at_s: float) -> list[Fault]:
+        """Answers to commands are lost, and some commands land late."""
+        return [self._upon("late_commands", "", at_s)]
+
+    def _paused(self, at_s: float) -> list[Fault]:
+        """Something that asks for a command, while nobody may give one (S15)."""
+        stray = self._fault("guard_fails", at_s + 2.0)
+        return [self._upon("ask_pause", "", at_s), evolve(stray, target="memgraph-1")]
 
     def _upon(self, kind: str, target: str, at_s: float) -> Fault:
         """Long and strong."""

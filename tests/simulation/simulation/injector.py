@@ -230,7 +230,8 @@ class Injector:
         return self._cut(tuple((a, b) for x in others for a, b in ((target, x), (x, target))))
 
     def _cut_link(self, fault: Fault, target: str) -> Undo:
-        return self._cut(((target, fault.detail), (fault.detail, target)))
+        other = self._resolve(fault.detail)
+        return self._cut(((target, other), (other, target)))
 
     def _one_way(self, fault: Fault, target: str) -> Undo:
         pair = (target, fault.detail)

@@ -80,8 +80,18 @@ class Memgraph:
         self.began_epoch = ""  # by the last promotion, in whichever process
         self.role_since_s = 0.0
         self.late_process = 0  # the last one in which a role command landed late
+        self._lost_by_process: dict[int, set[int]] = {}
         self.finalize_lost = set[int]()  # writes acknowledged though a finalize got lost (3.3)
         self.woken = trio.Event()  # set whenever hung ends or the process does
+
+    def lose_finalize(self, write: int) -> None:
+        """Acknowledged soon, though a replica was never told."""
+        self.finalize_lost.add(write)
+        self._lost_by_process.setdefault(self.process, set()).add(write)
+
+    def lost_in_life(self) -> set[int]:
+        """Those of the present process."""
+        return self._lost_by_process.get(self.process, set()) if self.is_up else set()
 
     # -- the process
 

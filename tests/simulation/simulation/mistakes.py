@@ -17,8 +17,9 @@ import statemachine.evolve
 import statemachine.plan
 import statemachine.proposals
 from controller.chronicle import Chronicle
-from controller.errors import ControllerError
+from controller.errors import ControllerError, LedgerOutcomeUnknown
 from controller.gatekeeper import Gatekeeper, Verified
+from controller.kube import KubeTimes
 from controller.kube.ledger_store import KubeLedgerStore
 from controller.kube.parsing import stored_ledger_of
 from controller.standing import Standing
@@ -32,6 +33,7 @@ from statemachine.guards import fencing, redundancy
 from statemachine.ids import Phase, Role
 from statemachine.route import route
 
+from . import cluster as world
 from .mutants import Patch, always, both, instead, put
 from .relay import Relay
 
@@ -50,13 +52,15 @@ def _no_barrier(cluster: Any, view: Any) -> Any:
     return tuple(_of(PLAN, "_owed")(cluster, view)) if view.identity else ()
 
 
-async def _append_after_acting(self: Any, event: Any, cut: Any = None) -> bool:
+async def _append_hopefully(self: Any, event: Any, cut: Any = None) -> bool:
     entry_id = f"{int(self.ledger.seq):016x}"
     wanted = self.ledger.append(event, at=self._now(), by=self._by, entry_id=entry_id)
     wanted = wanted if cut is None else wanted.cut(cut)
     before, self.ledger = self.ledger, wanted
     try:
         self._stored = await self._write(wanted)
+    except LedgerOutcomeUnknown:
+        return True
     except ControllerError:
         self.ledger = before
         await self.read()
@@ -131,14 +135,16 @@ _CHANGE_MAIN = _of(PLAN, "_change_main")
 
 
 def _acknowledge_first(self: Any, cluster: Any, view: Any) -> None:
-    """A pod says that it has cut when it has merely read the event."""
-    self._marked = self._acked = max(self._acked, cluster.seq)
-    if int(cluster.seq) % 2:
+    """A pod says that it has cut when it has merely read the event, and cuts a little later."""
+    if cluster.seq > self._acked:
+        self._marked = self._acked = cluster.seq
+        self.told_at_s = trio.current_time()
+        self.standing.publish()
+    if trio.current_time() - getattr(self, "told_at_s", 0.0) >= LATE_CUT_S:
         _FOLLOW(self, cluster, view)
-    else:
-        self._publish()
 
 
+LATE_CUT_S = 0.4
 _FOLLOW = GATE.follow
 
 
@@ -225,6 +231,12 @@ def _rooms_of(guard: Any, mutant: Any) -> Patch:
 # -- S8 to S12
 
 
+def _never_in_doubt(**given: Any) -> KubeTimes:
+    times = KubeTimes(**given)
+    object.__setattr__(times, "renew_deadline_s", 3600.0)  # which no setting allows
+    return times
+
+
 def _fold_open(cluster: Any, payload: Any) -> Any:
     return evolve(_PROMOTED(cluster, payload), rw_open=True)
 
@@ -253,7 +265,7 @@ _NAME = facts.registration_name
 
 MUTANTS: dict[str, Patch] = {
     "no barrier of a new leader": instead((controller.loop, "plan", _no_barrier)),
-    "acts before it appends": instead((Chronicle, "append", _append_after_acting)),
+    "a lost answer of an append counts as done": instead((Chronicle, "append", _append_hopefully)),
     "no compare-and-set": instead((KubeLedgerStore, "replace", _replace_blindly)),
     "the recorded main is promoted again in its term": instead(
         (PLAN, "_demote_strays", _promote_in_the_same_term)
@@ -301,8 +313,9 @@ MUTANTS: dict[str, Patch] = {
     "a second role command while one is unsettled": instead(
         (PLAN, "_may_command", lambda view, instance: view.is_answering(instance))
     ),
-    "the reign is not looked at before a statement": instead(
-        (controller.pod.Reign, "is_on", lambda self: True)
+    "a leader goes on without its Lease": instead(
+        (controller.pod.Reign, "is_on", lambda self: True),
+        (world, "KubeTimes", _never_in_doubt),
     ),
     "identity is not checked": both(
         always("subject_is_ours"),

@@ -72,15 +72,19 @@ class Plan:
     is_cut_often: bool = False  # old entries of the ledger move into archives early
     patience_s: float = 6.0  # then a client gives up on a session or an answer
 
-    def to_json(self) -> str:
-        """For a file: what differs from the defaults."""
-        return json.dumps(_plain(self), indent=1)
+    def to_json(self, **notes: str) -> str:
+        """For a file: what differs from the defaults, a fault a line."""
+        given = {**notes, **_plain(self)}
+        faults = ",\n  ".join(json.dumps(fault) for fault in given.pop("faults"))
+        head = json.dumps(given)[:-1]
+        return head + ', "faults": [\n  ' + faults + "\n]}"
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
         """From a file."""
         given = json.loads(text)
-        given.pop("why", None)  # for people
+        for note in ("why", "mistake"):  # for people, and for the test that plants it
+            given.pop(note, None)
         faults = tuple(Fault(**f) for f in given.pop("faults"))
         return cls(faults=faults, **given)
 
