@@ -102,8 +102,8 @@ async def _demo(
         finally:
             screen.close()
         found = await stage.read_instances()
-        ledger = dict(sandbox.ledger())
-        verdict = check(stage.book, found, ledger, stage.mains_routed)
+        verdict = check(stage.book, found, sandbox.ledger(), stage.mains_routed)
+        ledger = sandbox.history()
     problems = [*verdict.problems, *([failure] if failure else [])]
     _report(stage, ledger, problems, screen.console)
     return result_of(stage, ledger, verdict, problems)

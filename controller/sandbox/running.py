@@ -125,6 +125,18 @@ class Sandbox:
         found = self._get(CONFIGMAPS, f"{objects.RELEASE}-ledger")
         return dict(found.get("data") or {}) if found else {}
 
+    def archives(self) -> dict[int, Mapping[str, str]]:
+        """The archives' `data`, by number."""
+        found: dict[int, Mapping[str, str]] = {}
+        while archive := self._get(CONFIGMAPS, f"{objects.RELEASE}-ledger-{len(found) + 1:06d}"):
+            found[len(found) + 1] = dict(archive.get("data") or {})
+        return found
+
+    def history(self) -> dict[str, str]:
+        """Every entry, in archives or in the live part, by key."""
+        pieces = [*self.archives().values(), self.ledger()]
+        return {key: piece[key] for piece in pieces for key in piece if key.isdecimal()}
+
     def noted(self, what: str) -> str:
         """An annotation of the ledger: phase, main, sync, term, seq; "" when there is none."""
         found = self._get(CONFIGMAPS, f"{objects.RELEASE}-ledger") or {}

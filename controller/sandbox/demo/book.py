@@ -260,5 +260,5 @@ def medians(faults: Iterable[Fault]) -> dict[str, dict[str, float]]:
 
 
 def entries_of(ledger: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The ledger's entries in order."""
-    return [json.loads(ledger[key]) for key in sorted(ledger)]
+    """The ledger's entries in order; a snapshot in front of them is none."""
+    return [json.loads(ledger[key]) for key in sorted(ledger) if key.isdecimal()]

@@ -123,7 +123,7 @@ class Stage:
         await self._wait_noticed(name, seq)
         await self.sandbox.wait_whole(WHOLE_S)
         end = time.time()
-        entries = entries_of(self.sandbox.ledger())
+        entries = entries_of(self.sandbox.history())
         fault = measure(name, number, target, begin, end, self.book, entries)
         self.faults.append(fault)
         self.current = "ordinary work"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from controller.sandbox.demo.book import Book, check, longest_gap, measure, medians
+from controller.sandbox.demo.book import Book, check, entries_of, longest_gap, measure, medians
 from statemachine.events import Event, LeaderElected
 from statemachine.ids import Phase
 from statemachine.ledger import Ledger
@@ -116,3 +116,9 @@ def test_a_failover_is_measured_from_the_ledger_and_the_book() -> None:
     assert fault.write_gap_ms == 2100
     again = evolve(fault, write_gap_ms=100)
     assert medians([fault, again])["main-killed"]["write_gap_ms"] == 1100
+
+
+def test_a_snapshot_in_front_of_the_ledger_is_no_entry() -> None:
+    """A run that is long enough for the ledger to be cut is told by its entries alone."""
+    ledger = {"00000130": '{"seq": 130}\n', "00000129": '{"seq": 129}\n', "snapshot": "{}\n"}
+    assert [e["seq"] for e in entries_of(ledger)] == [129, 130]
