@@ -9,8 +9,8 @@ logs` or `exec`.
 
 Who may call whom: the command line runs `run_node`; nobody else knows this room. It knows the room
 `kubelet`, which runs the pods. What a newcomer gets wrong: everything here needs the right to make
-networks and mounts, and must not change those of the machine: start it inside
-`unshare --net --mount` (with `--user --map-root-user` for who is not root).
+networks and mounts (be root; a user namespace is not enough for the root file systems of pods), and
+must not change those of the machine: start it inside `unshare --net --mount`.
 """
 
 from __future__ import annotations
