@@ -15,8 +15,14 @@ from torture.book import (
     phantoms,
 )
 from torture.bounds import upper_bound
-from torture.ledger_truth import Change, wall_s
+from torture.ledger_truth import Change, changes_of, trouble_with, wall_s
 from torture.watching import LedgerBook
+
+from statemachine import events as e
+from statemachine.archive import archived_event, cut_at
+from statemachine.events import Event
+from statemachine.ids import Instance, Phase, Seq
+from statemachine.ledger import Ledger
 
 WHOLE = ((0, 100), (1, 100), (2, 100), (3, 100), (4, 100))
 OFFSET_S = 1000.0
@@ -164,6 +170,38 @@ def test_a_rewritten_or_shortened_ledger_is_noticed() -> None:
         "entry 00000002 of the ledger was rewritten",
         "the ledger fell back from 00000003 to 00000002",
     ]
+
+
+def archived(ledger: Ledger) -> Ledger:
+    """The same ledger, with its older half moved into an archive."""
+    cut = cut_at(ledger, Seq(ledger.seq // 2))
+    event = archived_event(ledger.cluster, cut, 1, ())
+    return ledger.append(event, at="2026-01-01T00:00:00.000Z", by="c", entry_id="archived")
+
+
+def lived(*payloads: tuple[e.Payload, Phase]) -> Ledger:
+    """A ledger with these entries."""
+    ledger = Ledger()
+    for number, (payload, dest) in enumerate(payloads):
+        event = Event(payload, ledger.cluster.phase, dest, "because")
+        at = f"2026-01-01T00:00:{number:02d}.000Z"
+        ledger = ledger.append(event, at=at, by="c", entry_id=f"id-{number}")
+    return ledger
+
+
+def test_a_ledger_that_was_cut_verifies_by_every_line_since_the_first() -> None:
+    """Lines in archives count; a line that was edited is found, among all and among the stored;
+    changes of main are found in the whole history."""
+    main = Instance("memgraph-0")
+    life = [(e.LeaderElected(f"controller-0/uid/{n}"), Phase.BOOTSTRAP) for n in range(6)]
+    ledger = lived(*life, (e.MainAppointed(main, "storage"), Phase.DEGRADED))
+    whole = archived(ledger)
+    lines = dict(whole.data)
+    assert trouble_with(lines, ledger.data) == ""
+    assert changes_of(lines) == []
+    assert "without a snapshot" in trouble_with(lines, lines)
+    edited = {**lines, "00000002": lines["00000002"].replace("because", "why not")}
+    assert "chain is broken" in trouble_with(edited, ledger.data)
 
 
 def test_times_of_the_ledger_carry_their_zone() -> None:

@@ -288,7 +288,7 @@ def _judge_ledger(chapter: Chapter, watcher: Watcher) -> None:
     watcher.ledger.look(watcher.sandbox.ledger())
     chapter.triggers = [entry["on"] for entry in watcher.ledger.entries]
     chapter.problems += watcher.ledger.problems
-    if trouble := trouble_with(watcher.ledger.lines):
+    if trouble := trouble_with(watcher.ledger.lines, watcher.sandbox.ledger()):
         chapter.problems.append(f"the ledger does not verify: {trouble}")
     chapter.mains_served, chapter.looks = watcher.mains_served, watcher.looks
     if watcher.mains_served > 1:

@@ -15,7 +15,7 @@ from attrs import frozen
 from statemachine.cluster import Cluster
 from statemachine.codec import LedgerCorrupt, decode
 from statemachine.evolve import evolve
-from statemachine.ledger import fold
+from statemachine.ledger import Ledger, fold, fold_lines
 
 NONE = "none"
 ONE_EACH = "at most 1 transaction a writer"
@@ -64,10 +64,12 @@ def changes_of(lines: Mapping[str, str]) -> list[Change]:
     return found
 
 
-def trouble_with(lines: Mapping[str, str]) -> str:
-    """Why these lines are no ledger; "" when they verify."""
+def trouble_with(lines: Mapping[str, str], stored: Mapping[str, str]) -> str:
+    """Why all lines since the first are no ledger, or what is stored now (whose older lines may be
+    in archives) is none; "" when both verify."""
     try:
-        fold(lines)
+        fold_lines(Ledger(), lines)
+        fold(stored)
     except LedgerCorrupt as error:
         return str(error)
     return ""
