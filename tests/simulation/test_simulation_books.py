@@ -155,7 +155,7 @@ def test_a_member_is_wiped(room: Room) -> None:
 
 def test_a_ledger_that_was_rewritten(room: Room) -> None:
     """An entry that was there stays as it was; the next one carries its hash."""
-    room.entry("leader_elected")
+    room.entry("leader_elected", leader="ctl-0/uid/1")
     room.data["00000001"] = room.data["00000001"].replace('"why": ""', '"why": "x"')
     room.books.ledger_written(room.data)
     assert "does not go on" in room.books.violations[0]

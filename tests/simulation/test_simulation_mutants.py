@@ -6,6 +6,7 @@ the mistake. Which are caught by how many seeds: `./scripts/simulate --mistake N
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ CLUMSY = re.compile("AttributeError|TypeError|KeyError|NameError")
 PATHS = sorted((Path(__file__).parent / "caught").glob("*.json"))
 
 
+@cache
+def failure_of(plan: Plan) -> str:
+    """Without any mistake; many are caught by one plan."""
+    return run_plan(plan).failure
+
+
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_a_planted_mistake_is_caught(path: Path) -> None:
     """With it the world (or an invariant of the product) says which sentence is not true any more;
@@ -28,7 +35,7 @@ def test_a_planted_mistake_is_caught(path: Path) -> None:
         failure = run_plan(plan).failure
     assert failure
     assert not CLUMSY.search(failure), f"the mistake itself does not run: {failure}"
-    assert not run_plan(plan).failure
+    assert not failure_of(plan)
 
 
 def test_every_mistake_that_is_kept_is_known() -> None:

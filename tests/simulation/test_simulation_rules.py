@@ -39,6 +39,7 @@ class Room:
         self.books, self.relay = Books(self.of, lambda text: None), Relay()
         relays = [self.relay]
         self.rules = rules_of(self.books, relays=lambda: relays, holder=lambda: LEADER)
+        self.says("leader_elected", "BOOTSTRAP", leader=f"{LEADER}/uid/1")
         self.says("main_appointed", "DEGRADED", storage_uuid="s")
         self.says("main_promoted", "DEGRADED", verdict="none")
 
@@ -115,6 +116,14 @@ async def test_who_does_not_hold_the_lease_says_nothing(autojump_clock: trio.abc
     await trio.sleep(60)
     room.sends(TO_REPLICA, B, OTHER)
     assert "ctl-0 holds the Lease" in room.said
+
+
+async def test_a_leader_before_its_barrier(autojump_clock: trio.abc.Clock) -> None:
+    """S1: the first thing that a leader does is an entry in the ledger."""
+    room = Room()
+    room.says("leader_elected", "DEGRADED", leader=f"{OTHER}/uid/1")
+    room.sends(TO_REPLICA, B)
+    assert "before its barrier" in room.said
 
 
 async def test_a_second_role_command_without_an_answer(autojump_clock: trio.abc.Clock) -> None:

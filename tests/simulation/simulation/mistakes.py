@@ -30,7 +30,7 @@ from statemachine import facts
 from statemachine import guards as g
 from statemachine.events import MainPromoted
 from statemachine.guards import fencing, redundancy
-from statemachine.ids import Phase, Role
+from statemachine.ids import Role
 from statemachine.route import route
 
 from . import cluster as world
@@ -71,17 +71,6 @@ async def _append_hopefully(self: Any, event: Any, cut: Any = None) -> bool:
 async def _replace_blindly(self: Any, base: Any, data: Any, annotations: Any) -> Any:
     body = self._body(data, annotations)
     return stored_ledger_of(await self._transport.request("PUT", self._path, None, body))
-
-
-def _promote_in_the_same_term(cluster: Any, view: Any) -> Any:
-    main = cluster.main
-    is_back = bool(main) and view.answers_as(main, Role.REPLICA)
-    if cluster.phase is Phase.OPERATIONAL and is_back and _of(PLAN, "_may_command")(view, main):
-        yield c.Promote(main, cluster.term)
-    yield from _STRAYS(cluster, view)
-
-
-_STRAYS = _of(PLAN, "_demote_strays")
 
 
 # -- S3: the sync set
@@ -267,9 +256,6 @@ MUTANTS: dict[str, Patch] = {
     "no barrier of a new leader": instead((controller.loop, "plan", _no_barrier)),
     "a lost answer of an append counts as done": instead((Chronicle, "append", _append_hopefully)),
     "no compare-and-set": instead((KubeLedgerStore, "replace", _replace_blindly)),
-    "the recorded main is promoted again in its term": instead(
-        (PLAN, "_demote_strays", _promote_in_the_same_term)
-    ),
     "an outsider is promoted": both(
         always("in_sync_set"), instead((facts, "choose_candidate", _anybody))
     ),

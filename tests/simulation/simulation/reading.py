@@ -25,6 +25,7 @@ class Reading:
     sync: frozenset[str] = frozenset()
     storage_uuid: str = ""
     durability: str = "preferred"
+    leader: str = ""  # the pod
     is_fresh: bool = False
     candidate: str = ""  # while the main changes, or a fresh one is to be promoted
     fence: str = ""
@@ -108,6 +109,8 @@ class Reading:
     # -- people
 
     def _people(self, on: str, data: Line) -> None:
+        if on == "leader_elected":
+            self.leader = data["leader"].partition("/")[0]
         if on in ("paused", "resumed"):
             self.is_paused = on == "paused"
         if on == "observing_changed":

@@ -63,6 +63,8 @@ class Rulebook:
         if self._is_recent(self.edited_at_s):
             return
         self.checks += 1
+        if self.books.ledger.leader != pod:
+            self.books.violated(f"{pod} sends {statement!r} before its barrier")
         self._check_idle(statement)
         if statement == statements.BECOME_MAIN:
             self._check_promotion(peer, process)
