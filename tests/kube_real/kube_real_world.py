@@ -30,8 +30,8 @@ from controller.sandbox.node.http_client import client_of_kubeconfig
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "manifests/chart/memgraph-controller"
 NAMESPACE = "graphs"
-COMMAND_S = 200
-WHOLE_S = 150.0
+COMMAND_S = 320
+WHOLE_S = 240.0
 CALM_S = 1.5  # without an event: nothing is still being put in order
 LOOK_S = 0.1
 ANNOTATION = "memgraph-controller/"
@@ -124,7 +124,7 @@ class Release:
         """
         begin_s = time.monotonic()
         sets = [word for value in ("autoReset=always", *values) for word in ("--set", value)]
-        self.helm("install", str(self.chart), "--wait", "--timeout", "150s", *sets)
+        self.helm("install", str(self.chart), "--wait", "--timeout", "300s", *sets)
         return time.monotonic() - begin_s
 
     async def upgrade(self, *values: str, chart: Path | None = None) -> None:
@@ -132,7 +132,7 @@ class Release:
         sets = [word for value in values for word in ("--set", value)]
         words = (str(chart or self.chart), "--reset-then-reuse-values", "--wait")
         await trio.to_thread.run_sync(
-            partial(self.helm, "upgrade", *words, "--timeout", "200s", *sets)
+            partial(self.helm, "upgrade", *words, "--timeout", "300s", *sets)
         )
 
     async def kubectl(self, *words: str, stdin: str = "") -> str:

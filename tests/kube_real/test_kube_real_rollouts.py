@@ -13,7 +13,7 @@ from kube_real_world import CommandFailed, Release, is_ready, uids
 async def roll(release: Release, workload: str) -> None:
     """`kubectl rollout restart` and its end."""
     await release.kubectl("rollout", "restart", workload)
-    await release.kubectl("rollout", "status", workload, "--timeout=180s")
+    await release.kubectl("rollout", "status", workload, "--timeout=300s")
 
 
 async def test_rolling_restart_of_memgraph(release: Release) -> None:
@@ -68,7 +68,7 @@ async def test_drain_of_the_node_of_the_main(release: Release) -> None:
     node = (await release.pods("database"))[main]["spec"]["nodeName"]
     try:
         async with release.load():
-            words = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s")
+            words = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s")
             selector = "--pod-selector=app.kubernetes.io/instance=mg"
             await release.kubectl("drain", node, *words, selector)
             await release.wait_whole()
