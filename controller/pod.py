@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from controller.announcer import Announcer, Board
 from controller.archivist import Archivist, Retention
@@ -84,7 +84,7 @@ class PodSettings:
     probe_interval_s: float
     self_fence_s: float
     read_max_lag: int | None = None  # storage timestamps
-    retention: Retention = Retention()
+    retention: Retention = field(factory=Retention)
     limits: Limits = LIMITS
 
 
