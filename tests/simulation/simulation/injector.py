@@ -296,7 +296,7 @@ class Injector:
         pod = self._resolve(fault.detail)
         named = [p for p in paths if p.endswith(f"-{pod}")]
         if chosen := named or paths:
-            cluster.api.remove(chosen[int(fault.amount * len(chosen))])
+            cluster.api.remove(chosen[int(fault.amount * len(chosen)) % len(chosen)])
 
     def _ledger_edited(self, fault: Fault, target: str) -> None:
         """By hand: deleted, cut, or a line changed."""
