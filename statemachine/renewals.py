@@ -60,7 +60,9 @@ def _after_restart(cluster: Cluster, view: View) -> Iterator[Renewal]:
     if cluster.phase is not Phase.OPERATIONAL or not _is_renewal_wanted(cluster, view):
         return
     for r in f.restarted_members(cluster, view):
-        if _is_in_sync(cluster, view, r.name):
+        # one that comes back with an empty disk leaves the sync set instead, without a renewal
+        is_back = view.is_answering(r.instance) and f.is_ours(cluster, view, r.instance)
+        if is_back and _is_in_sync(cluster, view, r.name):
             why = f"{r.instance} restarted inside this epoch: renewed before it is needed"
             yield why, True, cluster.lagging
 

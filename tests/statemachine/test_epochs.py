@@ -1,9 +1,11 @@
 """What keeps a later failover from being refused by everybody: the main's epoch and its first
 commit (found by the simulation)."""
 
+import pytest
 from attrs import evolve
 from sights import (
     DEGRADED,
+    MAIN,
     NOW_S,
     OPERATIONAL,
     OTHER,
@@ -14,6 +16,7 @@ from sights import (
     B,
     C,
     decided,
+    failing,
     joined,
     pod,
     row,
@@ -27,8 +30,9 @@ from statemachine.commands import Drop, Mark
 from statemachine.events import Event
 from statemachine.evolve import evolve as fold
 from statemachine.ids import Mode, Phase, Role, RowStatus, Seq, Term
+from statemachine.observations import Failure
 from statemachine.plan import plan
-from statemachine.view import Marker
+from statemachine.view import InstanceView, Marker
 
 NEW_POD = pod(B, uid="uid-new")
 
@@ -69,6 +73,24 @@ def test_a_new_epoch_forgets_the_incarnations_of_the_last_one() -> None:
     change = done(known, e.RenewalStarted("because", True, frozenset()), Phase.FAILOVER)
     fenced = done(done(change, e.Drained(), Phase.FAILOVER), e.MainFenced("x"), Phase.FAILOVER)
     assert fenced.epoch_pods == ()
+
+
+@pytest.mark.parametrize(
+    ("back", "expected"),
+    [
+        (SYNC, "renewal_started"),
+        (failing(SYNC, Failure.REFUSED, 0.5), ""),
+        (seen(B, storage_uuid="another", node_count=0), "sync_lost"),
+    ],
+    ids=["with its data", "not yet", "with an empty disk"],
+)
+def test_a_restarted_replica_is_renewed_once_it_is_back_with_its_data(
+    back: InstanceView, expected: str
+) -> None:
+    """Before that the marker of the renewal could only fail, and clients would wait for nothing;
+    one without its data leaves the sync set (S10)."""
+    sight = view(MAIN, evolve(back, pod=pod(B, restarts=1)), OTHER)
+    assert decided(OPERATIONAL, sight) == expected
 
 
 ALONE = evolve(DEGRADED, registrations=(), readers=frozenset(), main_term=Term(3))

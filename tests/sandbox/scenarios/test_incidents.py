@@ -13,6 +13,7 @@ import pytest
 import trio
 from neo4j.exceptions import Neo4jError
 
+from controller.sandbox import objects
 from controller.sandbox.world import Sandbox, SandboxOptions, open_sandbox
 
 pytestmark = pytest.mark.process
@@ -211,3 +212,20 @@ async def test_existing_cluster_is_adopted() -> None:
                 "main_promoted" not in triggers(sandbox)
             )
             await write(sandbox, CONTROLLER, 1)
+
+
+async def test_an_idle_cluster_notices_that_its_copy_is_gone() -> None:
+    """The sync replica's volume is a new one while nobody writes: it leaves the sync set, takes
+    over everything anew, and joins again (S10, F8)."""
+    with trio.fail_after(LIMIT_S):
+        async with open_sandbox(SandboxOptions()) as sandbox:
+            await sandbox.wait_whole(40)
+            await write(sandbox, CONTROLLER, 7)
+            sandbox.kill("memgraph-1")
+            volume = sandbox.block.directory / "node/volumes" / objects.NAMESPACE / "memgraph-1"
+            volume.rename(volume.with_name("lost"))
+            volume.mkdir()
+            await until(lambda: sandbox.noted("phase") != "OPERATIONAL", "the loss is noticed")
+            await sandbox.wait_whole(60)
+            address = f"{sandbox.address_of('memgraph-1')}:7687"
+            assert await ask(address, "MATCH (n:Write) RETURN n.id") == [[7]]
