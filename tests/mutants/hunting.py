@@ -55,11 +55,16 @@ def checks_of(mutant: Mutant, layers: Sequence[str]) -> list[Check]:
     return [check for check in found if check.layer in layers]
 
 
-def run(command: Sequence[str], tree: Path, limit_s: float = LIMIT_S) -> tuple[int, str]:
-    """Exit code, and the first line that names what failed."""
-    if command[0] == PYTEST[0]:
+def run(
+    command: Sequence[str], tree: Path, limit_s: float = LIMIT_S, *, forks: bool = False
+) -> tuple[int, str]:
+    """Exit code, and the first line that names what failed. `forks`: this process is warm, and no
+    pytest itself, so that a fork of it may be one."""
+    if command[0] == PYTEST[0] and forks:
         code, said = run_pytest(command[1:], tree, limit_s)
         return code, _first_failure(said)
+    if command[0] == PYTEST[0]:
+        command = (sys.executable, "-m", *command)
     path = os.pathsep.join((str(tree), str(tree / "tests/simulation")))
     env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
@@ -83,7 +88,7 @@ _WELL: dict[tuple[str, ...], bool] = {}
 def passes_without(command: tuple[str, ...], tree: Path) -> bool:
     """Whether the command passes on the copy as it is; asked once for each."""
     if command not in _WELL:
-        _WELL[command] = run(command, tree)[0] == 0
+        _WELL[command] = run(command, tree, forks=True)[0] == 0
     return _WELL[command]
 
 
@@ -110,7 +115,7 @@ def hunt(mutant: Mutant, tree: Path, layers: Sequence[str] = LAYERS) -> Found:
         return Found(mutant.name, mutant.rule, "", "", 0.0, str(problem))
     for check in checks_of(mutant, layers):
         with planted(mutant, tree):
-            code, failure = run(check.command, tree)
+            code, failure = run(check.command, tree, forks=True)
         seconds = round(time.monotonic() - began_s, 1)
         if code not in (0, TESTS_FAILED):
             notes.append(f"{check.layer} could not run ({code}): {failure[-160:]}")
