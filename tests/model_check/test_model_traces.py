@@ -8,7 +8,7 @@ from mc_trial import Trace, explored
 from statemachine import rules
 
 ALL = (*TRACES, *ASKED)
-STATES_MAX = 8_000  # with the rule on; the worlds of mc_bounds are exhausted on demand
+STATES_MAX = 3_000  # with the rule on; the worlds of mc_bounds are exhausted on demand
 
 
 @pytest.mark.parametrize("trace", ALL, ids=lambda trace: trace.name)

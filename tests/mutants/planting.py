@@ -60,8 +60,8 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "controller/memgraph/registrations.py": ("tests/memgraph/test_memgraph_registrations.py",),
     "gateway/desk.py": ("tests/gateway/test_gateway_route.py",),
     "gateway/hall.py": ("tests/gateway/test_desk_waiting.py",),
-    "gateway/pump.py": ("tests/gateway/test_pump_relay.py",),
-    "gateway/mover.py": ("tests/gateway/test_pump_relay.py",),
+    "gateway/pump.py": ("tests/gateway/test_desk_limits.py", "tests/gateway/test_pump_relay.py"),
+    "gateway/mover.py": ("tests/gateway/test_desk_limits.py", "tests/gateway/test_pump_relay.py"),
 }
 """The test files that are asked before their whole room is, by the beginning of a path."""
 
