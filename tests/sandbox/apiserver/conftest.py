@@ -42,6 +42,13 @@ async def _serve(
     await serve(store, "127.0.0.1", 0, faults=faults, tokens=TOKENS, task_status=task_status)
 
 
+async def _furnished(api: Api, path: str) -> None:
+    """A real controller manager puts a ConfigMap into each new namespace, a moment later: no watch
+    of a test shall meet it."""
+    while (await api.request("GET", path)).status != 200:
+        await trio.sleep(0.05)
+
+
 @pytest.fixture(params=BACKENDS)
 async def room(
     request: pytest.FixtureRequest, nursery: trio.Nursery, limit: None
@@ -55,6 +62,8 @@ async def room(
     name = f"contract-{uuid.uuid4().hex[:10]}"
     made = await api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     assert made.status == 201, made.text
+    if request.param != "stand-in":
+        await _furnished(api, f"/api/v1/namespaces/{name}/configmaps/kube-root-ca.crt")
     yield Room(api, name)
     with trio.CancelScope(shield=True), trio.move_on_after(10):
         await api.request("DELETE", f"/api/v1/namespaces/{name}")
