@@ -9,6 +9,7 @@ Nothing here decides when a fault happens; `control` does.
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -162,15 +163,13 @@ class Dialer:
         address = await self._resolve(host, port)
         faults = self.faults
         await faults.wait_while(lambda: faults.is_deaf_to(address) or faults.is_mute_to(address))
-        sock = trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
+        with ExitStack() as undone:
+            sock = undone.enter_context(trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.source != "0.0.0.0":
                 await sock.bind((self.source, 0))
             await sock.connect((address, port))
-        except BaseException:
-            sock.close()
-            raise
+            undone.pop_all()  # from here on it is the link's
         return Link(trio.SocketStream(sock), address, self.faults)
 
     async def _resolve(self, host: str, port: int) -> str:

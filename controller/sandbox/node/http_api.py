@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 
 from ..apiserver import ApiError, Kind, Object, WatchEvent, name_of, namespace_of, uid_of
 from .http_client import HttpClient, NoAnswer, Response
@@ -109,21 +110,24 @@ class HttpReader:
 
     async def wait_new(self) -> list[WatchEvent]:
         """See `Reader`. Cancellation: the connection is closed."""
-        try:
-            while True:
-                if self._response is None:
-                    self._response = await self._opened()
-                line = await self._response.read_line()
-                if line is None:
-                    await self._close()
-                elif event := self._event_of(json.loads(line)):
-                    return [event]
-        except NoAnswer as error:
-            await self._close()
-            raise ApiError(UNAVAILABLE, "ServiceUnavailable", str(error)) from error
-        except BaseException:
-            await self._close()
-            raise
+        async with AsyncExitStack() as undone:
+            undone.push_async_callback(self._close)
+            try:
+                event = await self._next_event()
+            except NoAnswer as error:
+                raise ApiError(UNAVAILABLE, "ServiceUnavailable", str(error)) from error
+            undone.pop_all()  # the watch goes on
+        return [event]
+
+    async def _next_event(self) -> WatchEvent:
+        while True:
+            if self._response is None:
+                self._response = await self._opened()
+            line = await self._response.read_line()
+            if line is None:
+                await self._close()
+            elif event := self._event_of(json.loads(line)):
+                return event
 
     async def _opened(self) -> Response:
         query = {

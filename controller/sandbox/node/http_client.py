@@ -11,6 +11,7 @@ import base64
 import json
 import ssl
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -88,18 +89,16 @@ class HttpClient:
         http = h11.Connection(h11.CLIENT)
         target = path + (f"?{urlencode(query)}" if query else "")
         stream = await self._connected(parts.hostname or "", parts.port or 443)
-        response = Response(stream, http)
-        try:
+        async with AsyncExitStack() as undone:
+            response = await undone.enter_async_context(Response(stream, http))
             out = http.send(h11.Request(method=method, target=target, headers=headers)) or b""
             out += (http.send(h11.Data(data=data)) or b"") if data else b""
-            await stream.send_all(out + (http.send(h11.EndOfMessage()) or b""))
+            try:
+                await stream.send_all(out + (http.send(h11.EndOfMessage()) or b""))
+            except trio.BrokenResourceError as error:
+                raise NoAnswer(str(error)) from error
             await response.read_head()
-        except trio.BrokenResourceError as error:
-            await response.aclose()
-            raise NoAnswer(str(error)) from error
-        except BaseException:
-            await response.aclose()
-            raise
+            undone.pop_all()  # from here on it is the caller's
         return response
 
     async def _connected(self, host: str, port: int) -> trio.abc.Stream:
@@ -110,14 +109,13 @@ class HttpClient:
         if self.tls is None:
             return plain
         stream = trio.SSLStream(plain, self.tls, server_hostname=host, https_compatible=True)
-        try:
-            await stream.do_handshake()
-        except trio.BrokenResourceError as error:
-            await trio.aclose_forcefully(plain)
-            raise NoAnswer(str(error)) from error
-        except BaseException:
-            await trio.aclose_forcefully(plain)
-            raise
+        async with AsyncExitStack() as undone:
+            undone.push_async_callback(trio.aclose_forcefully, plain)
+            try:
+                await stream.do_handshake()
+            except trio.BrokenResourceError as error:
+                raise NoAnswer(str(error)) from error
+            undone.pop_all()  # from here on it is the caller's
         return stream
 
 
