@@ -16,6 +16,7 @@ from attrs import NOTHING, asdict, fields, frozen
 from statemachine.cluster import Registration
 from statemachine.events import BY_TRIGGER, Event, Payload, payload_fields
 from statemachine.ids import Durability, Instance, Mode, Phase, Seq, Term
+from statemachine.reading import each, flag, number, text
 
 VERSION = 1
 LINE_BYTES_MAX = 16_384  # a line is a few hundred bytes; facts are cut long before this
@@ -124,40 +125,25 @@ def _entry(document: Mapping[str, Any]) -> Entry:
         payload=_payload(kind, document["data"]),
         source=Phase(document["from"]),
         dest=Phase(document["to"]),
-        why=_text(document["why"]),
-        facts=tuple((_text(k), _text(v)) for k, v in document["facts"].items()),
+        why=text(document["why"]),
+        facts=tuple((text(k), text(v)) for k, v in document["facts"].items()),
     )
     main = document["main"]
     return Entry(
-        seq=Seq(_number(document["seq"])),
-        at=_text(document["at"]),
+        seq=Seq(number(document["seq"])),
+        at=text(document["at"]),
         event=event,
-        main=None if main is None else Instance(_text(main)),
+        main=None if main is None else Instance(text(main)),
         sync=_listed(document["sync"]),
         readers=_listed(document["readers"]),
-        term=Term(_number(document["term"])),
-        by=_text(document["by"]),
-        id=_text(document["id"]),
-        prev=_text(document["prev"]),
+        term=Term(number(document["term"])),
+        by=text(document["by"]),
+        id=text(document["id"]),
+        prev=text(document["prev"]),
     )
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _number(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is no whole number")
-    return value
-
-
-def _listed(value: Any) -> tuple[Instance, ...]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is no list")
-    return tuple(Instance(_text(i)) for i in value)
+_listed = each(text)  # instances are texts
 
 
 def _instances(value: Any) -> frozenset[Instance]:
@@ -170,54 +156,34 @@ def _registrations(value: Any) -> tuple[Registration, ...]:
 
 def _registration(value: Mapping[str, Any]) -> Registration:
     return Registration(
-        name=_text(value["name"]),
-        instance=Instance(_text(value["instance"])),
+        name=text(value["name"]),
+        instance=Instance(text(value["instance"])),
         mode=Mode(value["mode"]),
-        address=_text(value["address"]),
-        pod=_text(value["pod"]),
-        is_joined=_flag(value["is_joined"]),
+        address=text(value["address"]),
+        pod=text(value["pod"]),
+        is_joined=flag(value["is_joined"]),
     )
 
 
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
-
-
-def _numbers(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is no list")
-    return tuple(_number(v) for v in value)
-
-
-def _mode(value: Any) -> Mode:
-    return Mode(value)
-
-
-def _durability(value: Any) -> Durability:
-    return Durability(value)
-
-
 def _maybe_text(value: Any) -> str | None:
-    return None if value is None else _text(value)
+    return None if value is None else text(value)
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "mode": _mode,
-    "durability": _durability,
+    "mode": Mode,
+    "durability": Durability,
     "sync": _instances,
     "readers": _instances,
     "lagging": _instances,
     "registrations": _registrations,
-    "is_on": _flag,
-    "at_s": _number,
-    "until_s": _number,
-    "archive": _number,
-    "upto": _number,
-    "retired": _numbers,
-    "needs_drain": _flag,
-    "was_silent": _flag,
+    "is_on": flag,
+    "at_s": number,
+    "until_s": number,
+    "archive": number,
+    "upto": number,
+    "retired": each(number),
+    "needs_drain": flag,
+    "was_silent": flag,
     "candidate": _maybe_text,
 }
 
@@ -234,5 +200,5 @@ def _payload(kind: type[Payload], data: Mapping[str, Any]) -> Payload:
 
 
 def _value(name: str, value: Any) -> Any:
-    read: Callable[[Any], Any] = _READERS.get(name, _text)
+    read: Callable[[Any], Any] = _READERS.get(name, text)
     return read(value)

@@ -24,6 +24,7 @@ from statemachine.cluster import (
 )
 from statemachine.codec import LedgerCorrupt
 from statemachine.ids import Durability, Instance, Mode, Phase, Seq
+from statemachine.reading import each, flag, number, text
 
 SNAPSHOT_KEY = "snapshot"  # of the ConfigMap: sorts behind the entries, and is no entry
 SNAPSHOT_VERSION = 1
@@ -89,7 +90,7 @@ def read_snapshot(line: str) -> Snapshot:
         raise LedgerCorrupt(f"version {version!r} of a snapshot is not known here")
     try:
         cluster: Cluster = _read(Cluster, document["cluster"])
-        head = _text(document["head"])
+        head = text(document["head"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LedgerCorrupt(f"snapshot: {error!r}") from error
     if document.get("seq") != cluster.seq or isinstance(document.get("seq"), bool):
@@ -106,35 +107,8 @@ def _read(kind: type[AttrsInstance], value: Any) -> Any:
     return kind(**{name: readers[name](v) for name, v in value.items()})
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _number(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is no whole number")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
-
-
-def _each(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
-    def listed(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list):
-            raise TypeError(f"{value!r} is no list")
-        return tuple(read(v) for v in value)
-
-    return listed
-
-
 def _set(value: Any) -> frozenset[Any]:
-    return frozenset(_each(_text)(value))
+    return frozenset(each(text)(value))
 
 
 def _made(kind: type[AttrsInstance]) -> Callable[[Any], Any]:
@@ -142,71 +116,71 @@ def _made(kind: type[AttrsInstance]) -> Callable[[Any], Any]:
 
 
 def _pair(value: Any) -> tuple[Instance, str]:
-    instance, pod = _each(_text)(value)
+    instance, pod = each(text)(value)
     return Instance(instance), pod
 
 
 _FIELDS: dict[type[AttrsInstance], dict[str, Callable[[Any], Any]]] = {
     Cluster: {
         "phase": Phase,
-        "seq": _number,
-        "term": _number,
-        "leader": _text,
-        "main": _text,
-        "main_term": _number,
-        "is_fresh": _flag,
-        "rw_open": _flag,
-        "is_main_lost": _flag,
-        "rw_closed_seq": _number,
+        "seq": number,
+        "term": number,
+        "leader": text,
+        "main": text,
+        "main_term": number,
+        "is_fresh": flag,
+        "rw_open": flag,
+        "is_main_lost": flag,
+        "rw_closed_seq": number,
         "sync": _set,
         "readers": _set,
-        "storage_uuid": _text,
-        "generation": _number,
-        "registrations": _each(_made(Registration)),
+        "storage_uuid": text,
+        "generation": number,
+        "registrations": each(_made(Registration)),
         "change": _made(Change),
-        "epoch_pods": _each(_pair),
+        "epoch_pods": each(_pair),
         "durability": Durability,
         "durability_setting": Durability,
-        "refused": _each(_made(Refused)),
+        "refused": each(_made(Refused)),
         "lagging": _set,
-        "is_main_drained": _flag,
-        "verdict": _text,
+        "is_main_drained": flag,
+        "verdict": text,
         "pause": _made(Pause),
-        "is_observed": _flag,
-        "lost_at_s": _number,
-        "is_cooldown_lifted": _flag,
-        "answered": _each(_text),
+        "is_observed": flag,
+        "lost_at_s": number,
+        "is_cooldown_lifted": flag,
+        "answered": each(text),
         "noted": _set,
         "archived": _made(Archived),
     },
     Registration: {
-        "name": _text,
-        "instance": _text,
+        "name": text,
+        "instance": text,
         "mode": Mode,
-        "address": _text,
-        "pod": _text,
-        "is_joined": _flag,
+        "address": text,
+        "pod": text,
+        "is_joined": flag,
     },
     Change: {
-        "cause": _text,
-        "old_main": _text,
-        "candidate": _text,
-        "is_forced": _flag,
-        "verdict": _text,
-        "was_silent": _flag,
-        "is_planned": _flag,
-        "needs_drain": _flag,
-        "is_drained": _flag,
-        "fence": _text,
+        "cause": text,
+        "old_main": text,
+        "candidate": text,
+        "is_forced": flag,
+        "verdict": text,
+        "was_silent": flag,
+        "is_planned": flag,
+        "needs_drain": flag,
+        "is_drained": flag,
+        "fence": text,
     },
-    Refused: {"instance": _text, "term": _number, "text": _text, "token": _number},
-    Pause: {"author": _text, "reason": _text, "until_s": _number},
+    Refused: {"instance": text, "term": number, "text": text, "token": number},
+    Pause: {"author": text, "reason": text, "until_s": number},
     Archived: {
-        "first": _number,
-        "last": _number,
-        "upto": _number,
-        "snapshot": _text,
-        "retired": _each(_number),
+        "first": number,
+        "last": number,
+        "upto": number,
+        "snapshot": text,
+        "retired": each(number),
     },
 }
 """How each field of each value is read; a test compares the names with the values' own."""
