@@ -9,13 +9,36 @@ from typing import Any
 import trio
 import web_picture as p
 import yaml
-from attrs import frozen
+from attrs import field, frozen
 from click.testing import CliRunner, Result
 
 from controller.cli import cli
 from controller.sandbox.apiserver import CONFIGMAPS, LEASES, PODS, Faults, Store, serve
+from controller.setting_values import Address
+from controller.web import Snapshot
+from controller.web import serve as web_serve
 
 RELEASE_LABELS = {"app.kubernetes.io/instance": "graph"}
+
+
+@frozen
+class Anywhere:
+    """An address for the HTTP server."""
+
+    http_bind_address: Address = field(factory=lambda: Address("127.0.0.1", 0))
+
+
+class Controller:
+    """A controller's HTTP server with a picture that the test exchanges."""
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot = p.snapshot()
+        self.url = ""
+
+    async def serve(self, nursery: trio.Nursery) -> None:
+        """Answer until the nursery ends."""
+        address = await nursery.start(web_serve, Anywhere(), lambda: self.snapshot)
+        self.url = f"http://{address.host}:{address.port}"
 
 
 @frozen

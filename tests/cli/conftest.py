@@ -10,7 +10,7 @@ import trio
 
 sys.path += [str(Path(__file__).parents[1] / room) for room in ("web", "statemachine")]
 
-from cli_world import World, make_world
+from cli_world import Controller, World, make_world
 
 
 @pytest.fixture
@@ -18,3 +18,11 @@ async def world(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[World]:
     """An API server that holds one release with a ledger, pods and a gateway Lease."""
     with trio.fail_after(30):
         yield await make_world(nursery, tmp_path)
+
+
+@pytest.fixture
+async def controller(nursery: trio.Nursery) -> Controller:
+    """One that answers over HTTP."""
+    made = Controller()
+    await made.serve(nursery)
+    return made

@@ -4,37 +4,10 @@ import json
 from typing import Any
 
 import pytest
-import trio
-import web_picture as p
-from attrs import evolve, field, frozen
-from cli_world import World
+from attrs import evolve
+from cli_world import Controller, World
 
 from controller.sandbox.apiserver import CONFIGMAPS, ApiError
-from controller.setting_values import Address
-from controller.web import Snapshot, serve
-
-
-@frozen
-class Where:
-    """An address for the HTTP server."""
-
-    http_bind_address: Address = field(factory=lambda: Address("127.0.0.1", 0))
-
-
-class Controller:
-    """A controller's HTTP server with a picture that the test exchanges."""
-
-    def __init__(self) -> None:
-        self.snapshot: Snapshot = p.snapshot()
-        self.url = ""
-
-
-@pytest.fixture
-async def controller(nursery: trio.Nursery) -> Controller:
-    made = Controller()
-    address = await nursery.start(serve, Where(), lambda: made.snapshot)
-    made.url = f"http://{address.host}:{address.port}"
-    return made
 
 
 async def dry_run(world: World, controller: Controller, *words: str) -> Any:
