@@ -102,7 +102,7 @@ async def _demo(
         finally:
             screen.close()
         found = await stage.read_instances()
-        verdict = check(stage.book, found, sandbox.ledger(), stage.mains_routed)
+        verdict = check(stage.book, found, sandbox.ledger(), stage.served.most)
         ledger = sandbox.history()
     problems = [*verdict.problems, *([failure] if failure else [])]
     _report(stage, ledger, problems, screen.console)
@@ -118,7 +118,7 @@ async def _play(stage: Stage, faults: tuple[str, ...], rounds: int, screen: Scre
             await stage.wait_ready()
             screen.say("the cluster is whole; clients begin")
             await nursery.start(stage.run_clients)
-            nursery.start_soon(stage.run_samples)
+            nursery.start_soon(stage.served.run)
             for number in range(1, rounds + 1):
                 for name in faults:
                     await stage.play(name, number)
@@ -160,7 +160,7 @@ def result_of(
         "refused_writes": len(stage.book.refused),
         "ro_writes_accepted": stage.book.intruded,
         "wrong_role_errors_rw": len(stage.book.wrong_role),
-        "max_mains_routed": stage.mains_routed,
+        "max_mains_routed": stage.served.most,
         "ledger_events": len(ledger),
         "ledger_valid": not verdict.ledger_problem,
         "controller_memory_mib": {k: round(v / 1024, 1) for k, v in stage.memory_kib.items()},

@@ -4,13 +4,13 @@ import json
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 import trio
 
 from controller.sandbox.demo.book import Book, Fault, entries_of, measure
+from controller.sandbox.demo.served import ServedMains
 from controller.sandbox.world import Sandbox
 
 WRITERS = 4
@@ -21,7 +21,6 @@ WHOLE_S = 90.0  # until everything is redundant again; else the demo has failed
 START_S = 60.0
 BEFORE_S = 1.0  # of ordinary work before each fault
 SAMPLE_S = 0.1
-HTTP_S = 2.0
 
 Say = Callable[[str], None]
 
@@ -33,10 +32,9 @@ class Stage:
         self.sandbox, self.say = sandbox, say
         self.book = Book()
         self.faults: list[Fault] = []
-        self.mains_routed = 0
         self.memory_kib: dict[str, int] = {}
         self.current = "starting"
-        self._asleep: set[str] = set()
+        self.served = ServedMains(sandbox, SAMPLE_S)
 
     # -- clients
 
@@ -71,35 +69,6 @@ class Stage:
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 self.book.take(json.loads(line))
-
-    # -- sampling
-
-    async def run_samples(self) -> None:
-        """How many mains do open gateways serve at one moment? Two rounds: a pod that says the
-        same before and after all others have answered said it at that moment, too."""
-        before: dict[str, frozenset[str]] = {}
-        while True:
-            now = await self._mains_served()
-            steady = [now[pod] & before.get(pod, frozenset()) for pod in now]
-            self.mains_routed = max(self.mains_routed, len(frozenset[str]().union(*steady)))
-            before = now
-            await trio.sleep(SAMPLE_S)
-
-    async def _mains_served(self) -> dict[str, frozenset[str]]:
-        served: dict[str, frozenset[str]] = {}
-
-        async def ask(pod: str, url: str) -> None:
-            served[pod] = await trio.to_thread.run_sync(
-                _mains_of, f"{url}/api/v1/status", abandon_on_cancel=True
-            )
-
-        urls = self.sandbox.card()["http"]
-        assert isinstance(urls, dict)
-        async with trio.open_nursery() as nursery:
-            for pod, url in urls.items():
-                if pod not in self._asleep:
-                    nursery.start_soon(ask, pod, url)
-        return served
 
     # -- faults
 
@@ -209,16 +178,6 @@ class Stage:
     async def wait_replicated(self) -> None:
         """Asynchronous replicas get a moment for what was written last."""
         await self.sandbox.wait_whole(WHOLE_S)
-
-
-def _mains_of(url: str) -> frozenset[str]:
-    try:
-        with urllib.request.urlopen(url, timeout=HTTP_S) as answer:
-            document = json.load(answer)
-    except (OSError, ValueError):
-        return frozenset()
-    sessions: Mapping[str, int] = (document["gateways"].get("rw") or {}).get("sessions") or {}
-    return frozenset(instance for instance, count in sessions.items() if count)
 
 
 def _ids_on(address: str, say: Say) -> frozenset[str] | None:

@@ -290,9 +290,9 @@ def _judge_ledger(chapter: Chapter, watcher: Watcher) -> None:
     chapter.problems += watcher.ledger.problems
     if trouble := trouble_with(watcher.ledger.lines, watcher.sandbox.ledger()):
         chapter.problems.append(f"the ledger does not verify: {trouble}")
-    chapter.mains_served, chapter.looks = watcher.mains_served, watcher.looks
-    if watcher.mains_served > 1:
-        chapter.problems.append(f"two mains were served at once {watcher.served_twice[0]}")
+    chapter.mains_served, chapter.looks = watcher.served.most, watcher.served.looks
+    if watcher.served.most > 1:
+        chapter.problems.append(f"two mains were served at once {watcher.served.twice[0]}")
 
 
 def rounds_with_losses(chapters: Sequence[Chapter]) -> set[int]:

@@ -6,19 +6,17 @@ of ours did it; two mains that are served at one moment are noticed when that la
 """
 
 import json
-import time
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
 import trio
 from attrs import define, field
 
+from controller.sandbox.demo.served import ServedMains
 from controller.sandbox.world import Sandbox
 
 LEDGER_LOOK_S = 0.05
 SERVED_LOOK_S = 0.2
-HTTP_S = 2.0
 
 
 @define(eq=False)
@@ -58,59 +56,19 @@ class Watcher:
 
     sandbox: Sandbox
     ledger: LedgerBook = field(factory=LedgerBook)
-    mains_served: int = 0
-    looks: int = 0
-    served_twice: list[str] = field(factory=list)
+    served: ServedMains = field(init=False)
+
+    @served.default
+    def _looks_at_gateways(self) -> ServedMains:
+        return ServedMains(self.sandbox, SERVED_LOOK_S)
 
     async def run(self) -> None:
         """Both watches."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_ledger)
-            nursery.start_soon(self._run_served)
+            nursery.start_soon(self.served.run)
 
     async def _run_ledger(self) -> None:
         while True:
             self.ledger.look(self.sandbox.ledger())
             await trio.sleep(LEDGER_LOOK_S)
-
-    async def _run_served(self) -> None:
-        """Two rounds: a pod that says the same before and after all others have answered said it
-        at that moment, too."""
-        before: dict[str, frozenset[str]] = {}
-        while True:
-            now = await self._served()
-            steady = [now[pod] & before.get(pod, frozenset()) for pod in now]
-            mains = frozenset[str]().union(*steady)
-            self.looks += 1
-            self.mains_served = max(self.mains_served, len(mains))
-            if len(mains) > 1:
-                self.served_twice.append(f"at {time.time():.3f}: {now} after {before}")
-            before = now
-            await trio.sleep(SERVED_LOOK_S)
-
-    async def _served(self) -> dict[str, frozenset[str]]:
-        served: dict[str, frozenset[str]] = {}
-
-        async def ask(pod: str, url: str) -> None:
-            served[pod] = await trio.to_thread.run_sync(
-                mains_of, f"{url}/api/v1/status", abandon_on_cancel=True
-            )
-
-        urls = self.sandbox.card()["http"]
-        assert isinstance(urls, dict)
-        async with trio.open_nursery() as nursery:
-            for pod, url in urls.items():
-                nursery.start_soon(ask, pod, url)
-        return served
-
-
-def mains_of(url: str) -> frozenset[str]:
-    """The instances that sessions of a pod's read/write gateway are joined to; empty when it does
-    not answer."""
-    try:
-        with urllib.request.urlopen(url, timeout=HTTP_S) as answer:
-            document = json.load(answer)
-    except (OSError, ValueError):
-        return frozenset()
-    sessions: Mapping[str, int] = (document["gateways"].get("rw") or {}).get("sessions") or {}
-    return frozenset(instance for instance, count in sessions.items() if count)
