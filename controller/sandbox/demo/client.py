@@ -8,9 +8,7 @@ Each attempt has an id of its own: an application that tries again cannot know e
 
 import argparse
 import itertools
-import json
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,12 +17,13 @@ from typing import Any
 import neo4j
 from neo4j.exceptions import ClientError, DatabaseError, Neo4jError, TransientError
 
+from controller.sandbox.demo.crowd import HUNG_S, run_until_input_ends, say
+
 WRITE = "CREATE (:Write {id: $id})"
 READ = "MATCH (n:Write {id: $id}) RETURN count(n)"
 PACE_S = 0.02  # of each client: the demo is about failover, not about load
 RETRY_S = 0.02  # an application's pause after an error
 CONNECT_S = 2.0
-HUNG_S = 10.0  # an application's patience with one query
 
 
 class Client:
@@ -80,24 +79,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--prefix", default="", help="of every id, for several runs on one cluster")
     options = parser.parse_args(words)
     logging.getLogger("neo4j").setLevel(logging.CRITICAL)
-    lock = threading.Lock()
-
-    def say(line: dict[str, Any]) -> None:
-        with lock:
-            sys.stdout.write(json.dumps(line) + "\n")
-            sys.stdout.flush()
-
-    stop, threads = threading.Event(), []
-    for kind in ("write", "read", "intrude"):
-        for number, address in enumerate(getattr(options, kind)):
-            client = Client(kind, f"{options.prefix}{kind}{number}", address, say)
-            threads.append(threading.Thread(target=client.run, args=(stop,), daemon=True))
-    for thread in threads:
-        thread.start()
-    sys.stdin.read()
-    stop.set()
-    for thread in threads:
-        thread.join(HUNG_S)
+    run_until_input_ends(
+        [
+            Client(kind, f"{options.prefix}{kind}{number}", address, say).run
+            for kind in ("write", "read", "intrude")
+            for number, address in enumerate(getattr(options, kind))
+        ]
+    )
     return 0
 
 

@@ -7,7 +7,6 @@ the node around it sharing its faults.
 
 from __future__ import annotations
 
-import base64
 import json
 import ssl
 from collections.abc import Mapping
@@ -19,7 +18,8 @@ from urllib.parse import urlencode, urlsplit
 import attrs
 import h11
 import trio
-import yaml
+
+from controller.sandbox.kubeconfig import access_of_kubeconfig
 
 REQUEST_S = 20.0  # a LIST on a machine with much else to do
 CHUNK_BYTES = 65_536
@@ -172,25 +172,6 @@ class Response:
 
 
 def client_of_kubeconfig(path: Path) -> HttpClient:
-    """The server and the user of the present context: token or client certificate.
-
-    Raises OSError, KeyError, ValueError: it cannot be read or makes no sense.
-    """
-    config = yaml.safe_load(path.read_text())
-    context = _named(config["contexts"], config["current-context"])["context"]
-    cluster = _named(config["clusters"], context["cluster"])["cluster"]
-    user = _named(config["users"], context["user"])["user"]
-    tls = None
-    if cluster["server"].startswith("https:"):
-        authority = cluster.get("certificate-authority-data")
-        tls = ssl.create_default_context(
-            cafile=cluster.get("certificate-authority"),
-            cadata=base64.b64decode(authority).decode() if authority else None,
-        )
-        if "client-certificate" in user:
-            tls.load_cert_chain(user["client-certificate"], user["client-key"])
-    return HttpClient(cluster["server"], user.get("token", ""), tls)
-
-
-def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    return next(entry for entry in entries if entry["name"] == name)
+    """The server and the user of the present context; raises what access_of_kubeconfig raises."""
+    access = access_of_kubeconfig(path)
+    return HttpClient(access.server, access.token, access.tls)

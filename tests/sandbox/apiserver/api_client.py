@@ -5,11 +5,9 @@ It is not the product's client on purpose: what it shows does not depend on how 
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import ssl
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +17,8 @@ from urllib.parse import urlencode, urlsplit
 import attrs
 import h11
 import trio
-import yaml
+
+from controller.sandbox.kubeconfig import access_of_kubeconfig
 
 
 class NoAnswer(Exception):
@@ -166,35 +165,8 @@ class Api:
 
 def api_of_kubeconfig(path: Path) -> Api:
     """Return the server that the present context of a kubeconfig names."""
-    config = yaml.safe_load(path.read_text())
-    context = _named(config["contexts"], config["current-context"])["context"]
-    cluster = _named(config["clusters"], context["cluster"])["cluster"]
-    user = _named(config["users"], context["user"])["user"]
-    tls = None
-    if cluster["server"].startswith("https:"):
-        authority = cluster.get("certificate-authority-data")
-        tls = ssl.create_default_context(
-            cafile=cluster.get("certificate-authority"),
-            cadata=base64.b64decode(authority).decode() if authority else None,
-        )
-        if "client-certificate-data" in user:
-            _load_client_certificate(tls, user)
-        elif "client-certificate" in user:
-            tls.load_cert_chain(user["client-certificate"], user["client-key"])
-    return Api(cluster["server"], user.get("token", ""), tls)
-
-
-def _load_client_certificate(tls: ssl.SSLContext, user: dict[str, str]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        pem = Path(folder) / "client.pem"
-        pem.touch(mode=0o600)
-        parts = (user["client-certificate-data"], user["client-key-data"])
-        pem.write_bytes(b"\n".join(base64.b64decode(part) for part in parts))
-        tls.load_cert_chain(pem)
-
-
-def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    return next(entry for entry in entries if entry["name"] == name)
+    access = access_of_kubeconfig(path)
+    return Api(access.server, access.token, access.tls)
 
 
 def real_kubeconfig() -> Path | None:

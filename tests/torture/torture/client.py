@@ -14,23 +14,23 @@ gateway. A line says `begin` and `end`; nothing here knows who is main.
 import argparse
 import contextlib
 import itertools
-import json
 import logging
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import neo4j
 from neo4j.exceptions import ClientError, DatabaseError, Neo4jError, TransientError
 
+from controller.sandbox.demo.crowd import HUNG_S, run_until_input_ends, say
+
 ACCOUNTS, BALANCE = 5, 100
 REGISTERS = 3
 RETRY_S = 0.05  # an application's pause after an error
 CONNECT_S = 2.0
-HUNG_S = 10.0  # an application's patience when it wants a connection
 
 CREATE_ID = "CREATE (:Write {id: $id, round: $round})"
 TAKE = "MATCH (a:Account {id: $id}) SET a.balance = a.balance - $n"
@@ -135,30 +135,17 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--do", action="append", default=[], help="JOB@host:port of a gateway")
     options = parser.parse_args(words)
     logging.getLogger("neo4j").setLevel(logging.CRITICAL)
-    lock = threading.Lock()
-
-    def say(line: Line) -> None:
-        with lock:
-            sys.stdout.write(json.dumps(line) + "\n")
-            sys.stdout.flush()
-
     clients = []
     for number, what in enumerate(options.do):
         job, _, address = what.partition("@")
         clients.append(Client(f"{job}{number}", job, address, say, options.seed))
-    stop = threading.Event()
-    threads = [
-        threading.Thread(target=c.run, args=(stop, options.pace), daemon=True) for c in clients
-    ]
-    for thread in threads:
-        thread.start()
-    for text in sys.stdin:
+
+    def on_line(line: str) -> None:
         with contextlib.suppress(ValueError):
             for client in clients:
-                client.round = int(text.removeprefix("round "))
-    stop.set()
-    for thread in threads:
-        thread.join(HUNG_S)
+                client.round = int(line.removeprefix("round "))
+
+    run_until_input_ends([partial(c.run, pace_s=options.pace) for c in clients], on_line)
     return 0
 
 
