@@ -1,13 +1,20 @@
 // Load for TCP proxies on loopback: the server behind them and the clients in front of them.
 //
-//   load server PORT              answers until it is killed
+//   load server PORT [SERVICE_US]  answers until it is killed; with SERVICE_US one request after
+//                                 the other, each of which takes so long: a replica at its limit
 //   load ping   PORT CONNS SECS   closed loop of one request a connection: requests/s, p50, p99;
 //                                 begins with a line of stdin once it has said "ready"
+//   load open   PORT CONNS SECS RATE  open loop: requests are due at random moments, RATE a second,
+//                                 whether answered or not; each is timed from when it was due
 //   load down   PORT BYTES        one stream from the server; load up: one towards it
 //   load churn  PORT CONNS SECS   likewise: connect, one request, close; CONNS of them at any time
 //   load hold   PORT CONNS        opens, says "ready", waits for a line, proves that all still work
 //   load cut    PORT CONNS BUSY   opens, says "ready", waits until the last one has ended and tells
 //                                 when that was; BUSY of them have a request that is never answered
+//   load held   PORT CONNS        opens, asks, says "ready", waits for every answer, tells when the
+//                                 last one came
+//
+// Built with -DTLS, the clients of `ping` speak TLS 1.3; their handshakes are not part of the time.
 //
 // A request has 64 bytes: a letter, 7 unused, and a count of bytes (little endian, 64 bit).
 //   P: 200 bytes come back. D: that many bytes come back. U: that many follow, then one comes back.
@@ -22,13 +29,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <math.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef TLS
+#include <openssl/ssl.h>
+#endif
 
 enum { REQUEST = 64, ANSWER = 200, BATCH = 256, CHUNK = 1 << 16 };
 typedef struct { int fd; int have; char request[REQUEST]; uint64_t to_send, to_read; int armed; } Peer;
 static struct sockaddr_in where;
+static struct timespec service;  // of one request; none: as quick as it goes
 static char chunk[1 << 18];
 
 static void give_up(const char *what) { perror(what); exit(1); }
@@ -60,6 +73,7 @@ static int drain_output(Peer *p) {  // 0: the peer is gone
 static void obey(Peer *p) {
     uint64_t bytes;
     memcpy(&bytes, p->request + 8, 8);
+    if (service.tv_nsec) nanosleep(&service, NULL);
     if (p->request[0] == 'P') p->to_send += ANSWER;
     if (p->request[0] == 'D') p->to_send += bytes;
     if (p->request[0] == 'U') p->to_read = bytes;
@@ -113,19 +127,35 @@ static void serve(void) {
 }
 
 // ------------------------------------------------------------------------------------ clients
+#ifdef TLS
+static SSL_CTX *tls;
+static SSL *by_fd[1 << 16];
+static void greet(int fd) {
+    if (!tls) SSL_CTX_set_read_ahead(tls = SSL_CTX_new(TLS_client_method()), 1);
+    SSL_set_fd(by_fd[fd] = SSL_new(tls), fd);
+    if (SSL_connect(by_fd[fd]) != 1) give_up("SSL_connect");
+}
+static ssize_t put(int fd, const void *data, size_t n) { return SSL_write(by_fd[fd], data, n); }
+static ssize_t get(int fd, size_t most) { return SSL_read(by_fd[fd], chunk, most); }
+#else
+static void greet(int fd) { (void)fd; }
+static ssize_t put(int fd, const void *data, size_t n) { return send(fd, data, n, MSG_NOSIGNAL); }
+static ssize_t get(int fd, size_t most) { return recv(fd, chunk, most, 0); }
+#endif
 static int dial(void) {
     int fd = make_socket(0);
     if (connect(fd, (void *)&where, sizeof where)) give_up("connect");
+    greet(fd);
     return fd;
 }
 static void ask(int fd, char letter, uint64_t bytes) {
     char request[REQUEST] = {letter};
     memcpy(request + 8, &bytes, 8);
-    if (send(fd, request, REQUEST, MSG_NOSIGNAL) != REQUEST) give_up("send");
+    if (put(fd, request, REQUEST) != REQUEST) give_up("send");
 }
 static void await_bytes(int fd, uint64_t bytes) {
     while (bytes) {
-        ssize_t n = recv(fd, chunk, bytes < sizeof chunk ? bytes : sizeof chunk, 0);
+        ssize_t n = get(fd, bytes < sizeof chunk ? bytes : sizeof chunk);
         if (n <= 0) { if (!n) errno = EPIPE; give_up("recv"); }
         bytes -= n;
     }
@@ -169,7 +199,7 @@ static void ping(int conns, double secs, int is_churn) {
         if (!got) { fprintf(stderr, "stalled\n"); exit(1); }
         for (int k = 0; k < got; k++) {
             int i = events[k].data.u64;
-            ssize_t m = recv(fds[i], chunk, sizeof chunk, 0);
+            ssize_t m = get(fds[i], sizeof chunk);
             if (m <= 0) { fprintf(stderr, "connection %d was lost\n", i); exit(1); }
             if ((missing[i] -= m) > 0) continue;
             double now = now_s();
@@ -179,6 +209,45 @@ static void ping(int conns, double secs, int is_churn) {
             since[i] = now;
             if (is_churn) watch(ep, EPOLL_CTL_ADD, fds[i] = dial(), EPOLLIN, i);
             missing[i] = ANSWER, ask(fds[i], 'P', 0);
+        }
+    }
+    tell_rate(took_us, n, now_s() - begin);
+}
+static struct timespec until(double at) {
+    double left = at - now_s();
+    struct timespec t = {0, 0};
+    if (left > 0) t.tv_sec = left, t.tv_nsec = (left - t.tv_sec) * 1e9;
+    return t;
+}
+static void open_loop(int conns, double secs, double rate) {
+    int *fds = open_all(conns), *missing = calloc(conns, sizeof *missing), *idle = calloc(conns, sizeof *idle);
+    size_t total = rate * secs, asked = 0, n = 0;
+    double *due = calloc(total + 1, sizeof *due), *since = calloc(conns, sizeof *since);
+    float *took_us = malloc(total * sizeof *took_us);
+    int ep = epoll_create1(0), free_conns = conns;
+    for (int i = 0; i < conns; i++) watch(ep, EPOLL_CTL_ADD, fds[i], EPOLLIN, i), idle[i] = i;
+    prctl(PR_SET_TIMERSLACK, 1L);
+    srand48(1);  // the same moments for everybody
+    say_ready();
+    getchar();
+    double begin = now_s(), at = begin;
+    for (size_t k = 0; k < total; k++) due[k] = at += -log(1 - drand48()) / rate;
+    struct epoll_event events[BATCH];
+    while (n < total) {
+        for (; asked < total && free_conns && due[asked] <= now_s(); asked++) {
+            int i = idle[--free_conns];
+            since[i] = due[asked], missing[i] = ANSWER, ask(fds[i], 'P', 0);
+        }
+        struct timespec rest = asked < total && free_conns ? until(due[asked]) : (struct timespec){20, 0};
+        int got = epoll_pwait2(ep, events, BATCH, &rest, NULL);
+        if (got <= 0 && !(asked < total && free_conns)) { fprintf(stderr, "stalled\n"); exit(1); }
+        for (int k = 0; k < got; k++) {
+            int i = events[k].data.u64;
+            ssize_t m = get(fds[i], sizeof chunk);
+            if (m <= 0) { fprintf(stderr, "connection %d was lost\n", i); exit(1); }
+            if ((missing[i] -= m) > 0) continue;
+            took_us[n++] = (now_s() - since[i]) * 1e6;
+            idle[free_conns++] = i;
         }
     }
     tell_rate(took_us, n, now_s() - begin);
@@ -224,7 +293,7 @@ static void cut(int conns, int busy) {
         if (!got) { fprintf(stderr, "%d were not cut\n", left); exit(1); }
         for (int k = 0; k < got; k++) {
             int i = events[k].data.u64;
-            ssize_t n = recv(fds[i], chunk, sizeof chunk, 0);
+            ssize_t n = get(fds[i], sizeof chunk);
             if (n > 0) continue;
             resets += n < 0, left--;
             close(fds[i]);
@@ -232,13 +301,25 @@ static void cut(int conns, int busy) {
     }
     printf("{\"last_at_s\": %.9f, \"resets\": %d}\n", now_s(), resets);
 }
+static void held(int conns) {
+    int *fds = calloc(conns, sizeof *fds);
+    for (int i = 0; i < conns; i++) ask(fds[i] = dial(), 'P', 0);
+    usleep(300000);  // until the last one is held
+    say_ready();
+    for (int i = 0; i < conns; i++) await_bytes(fds[i], ANSWER);
+    printf("{\"last_at_s\": %.9f}\n", now_s());
+}
 int main(int argc, char **argv) {
     if (argc < 3) { fprintf(stderr, "usage: see the head of load.c\n"); return 2; }
     signal(SIGPIPE, SIG_IGN);
     where.sin_family = AF_INET, where.sin_port = htons(atoi(argv[2])), where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     double first = argc > 3 ? atof(argv[3]) : 1, second = argc > 4 ? atof(argv[4]) : 0;
     const char *mode = argv[1];
+    double third = argc > 5 ? atof(argv[5]) : 0;
+    if (!strcmp(mode, "server") && argc > 3) service.tv_nsec = first * 1e3;
     if (!strcmp(mode, "server")) serve();
+    else if (!strcmp(mode, "open")) open_loop(first, second, third);
+    else if (!strcmp(mode, "held")) held(first);
     else if (!strcmp(mode, "ping") || !strcmp(mode, "churn")) ping(first, second, *mode == 'c');
     else if (!strcmp(mode, "down") || !strcmp(mode, "up")) stream(*mode == 'd' ? 'D' : 'U', first);
     else if (!strcmp(mode, "hold")) hold(first);

@@ -1,8 +1,15 @@
-"""The proxies that are compared: each is started on the proxy's core, and knows how to cut."""
+"""The proxies that are compared: each is started on the proxy's core, and can be told what to do.
+
+A relay stands beside a controller that works. So "busy" means for all of them the same: a Python
+process of the controller's niceness on the proxy's core that computes for 5 ms every 50 ms. For
+ours that is its own controller's side, for the others one beside them.
+"""
 
 import os
 import random
+import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,10 +18,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import attrs
+
 HERE = Path(__file__).parent
+CERTIFICATES = HERE.parents[1] / "tests" / "gateway" / "certs"
 PROXY_CPU, LOAD_CPU = 0, 1
 PORTS = range(10_000, 30_000)
 OURS, HAPROXY, TUNED, GO, DIRECT = "ours", "haproxy", "haproxy tuned", "go", "direct"
+ANSWER_S = 20.0  # of a proxy that is told something, or starts
 
 HAPROXY_CFG = """
 global
@@ -29,7 +40,7 @@ defaults
     timeout server 1h
     {splice}
 frontend clients
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port} {tls}
     default_backend instances
 backend instances
     server main 127.0.0.1:{upstream}
@@ -53,42 +64,89 @@ def pinned(cpu: int) -> Callable[[], None]:
     return lambda: os.sched_setaffinity(0, {cpu})
 
 
+@attrs.define(eq=False)
 class Peer:
-    """One running proxy. `pids` are its processes, `cut` ends all its sessions."""
+    """One running proxy.
 
-    def __init__(
-        self, name: str, port: int, process: subprocess.Popen[str] | None, control: str = ""
-    ) -> None:
-        self.name, self.port, self._process, self._control = name, port, process, control
+    Attributes:
+      process: None: there is no proxy, clients go straight to the server.
+      control: HAProxy's own socket; "": words go to stdin.
+      beside: the busy process beside it; None: it is its own controller's side.
+    """
+
+    name: str
+    port: int
+    process: "subprocess.Popen[str] | None" = None
+    control: str = ""
+    beside: "subprocess.Popen[str] | None" = None
 
     @property
     def pids(self) -> list[int]:
         """Of the proxy and its children."""
-        assert self._process is not None
-        pid = self._process.pid
+        if self.process is None:
+            return []
+        pid = self.process.pid
         children = [p.read_text().split() for p in Path(f"/proc/{pid}/task").glob("*/children")]
         return [pid, *(int(child) for some in children for child in some)]
 
-    def cut(self) -> float:
-        """Command it; returns when, monotonic."""
-        if self._control:
-            with socket.socket(socket.AF_UNIX) as sock:
-                sock.connect(self._control)
-                at_s = time.monotonic()
-                sock.sendall(b"shutdown sessions server instances/main\n")
-                while sock.recv(4096):
-                    pass
-            return at_s
-        assert self._process is not None
-        assert self._process.stdin is not None
+    def tell(self, word: str) -> float:
+        """A word to its stdin; returns when it was sent, monotonic."""
+        assert self.process is not None
+        assert self.process.stdin is not None
         at_s = time.monotonic()
-        self._process.stdin.write("cut\n")
-        self._process.stdin.flush()
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+        if self.name == OURS:
+            expect(self.process, "done")
         return at_s
+
+    def cut(self) -> float:
+        """End all its sessions; returns when that was commanded, monotonic."""
+        if not self.control:
+            return self.tell("cut")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(ANSWER_S)
+            sock.connect(self.control)
+            at_s = time.monotonic()
+            sock.sendall(b"shutdown sessions server instances/main\n")
+            while sock.recv(4096):
+                pass
+        return at_s
+
+    @contextmanager
+    def busy(self, is_busy: bool) -> Iterator[None]:
+        """With a controller that works, if it is to."""
+        if not is_busy or self.process is None:
+            yield
+            return
+        if self.beside is None:
+            self.tell("busy")
+        else:
+            self.beside.send_signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            if self.beside is None:
+                self.tell("calm")
+            else:
+                self.beside.send_signal(signal.SIGSTOP)
+
+
+def expect(process: "subprocess.Popen[str]", word: str) -> None:
+    """Read its next line, the only one that there is.
+
+    Raises:
+      RuntimeError: it says something else, or nothing for ANSWER_S.
+    """
+    assert process.stdout is not None
+    is_there, _, _ = select.select([process.stdout], [], [], ANSWER_S)
+    line = process.stdout.readline() if is_there else ""
+    if word not in line:
+        raise RuntimeError(f"{process.args!r}: {line!r} instead of {word!r}")
 
 
 @contextmanager
-def child(*words: str | Path) -> Iterator[subprocess.Popen[str]]:
+def child(*words: str | Path) -> Iterator["subprocess.Popen[str]"]:
     """A process on the proxy's core; ended at exit."""
     process = subprocess.Popen(
         [str(word) for word in words],
@@ -106,7 +164,8 @@ def child(*words: str | Path) -> Iterator[subprocess.Popen[str]]:
 
 def wait_listening(port: int) -> None:
     """Until somebody takes connections there."""
-    for _ in range(500):
+    until_s = time.monotonic() + ANSWER_S
+    while time.monotonic() < until_s:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
         except OSError:
@@ -116,56 +175,94 @@ def wait_listening(port: int) -> None:
     raise RuntimeError(f"nobody listens on {port}")
 
 
-def start_ours(stack: ExitStack, upstream: int, workers: int) -> Peer:
-    """The gateway of this checkout."""
-    port = free_port()
-    words = (sys.executable, HERE / "subject.py", str(port), str(upstream))
-    process = stack.enter_context(child(*words, "--workers", str(workers)))
-    assert process.stdout is not None
-    if "listening" not in process.stdout.readline():
-        raise RuntimeError("the gateway did not start")
-    return Peer(OURS, port, process)
+@attrs.define(eq=False)
+class Yard:
+    """Starts proxies; everything ends with `stack`.
 
+    Args:
+      where: a directory for what they need.
+      workers: GATEWAY_WORKERS of ours.
+    """
 
-def start_haproxy(stack: ExitStack, upstream: int, where: Path, is_tuned: bool) -> Peer:
-    """In TCP mode, one thread; tuned: buffers of 64 KiB and splicing."""
-    port, name = free_port(), TUNED if is_tuned else HAPROXY
-    control = where / f"{'tuned' if is_tuned else 'plain'}.sock"
-    config = where / f"{control.stem}.cfg"
-    config.write_text(
-        HAPROXY_CFG.format(
-            control=control,
-            port=port,
-            upstream=upstream,
-            tune="tune.bufsize 65536" if is_tuned else "",
-            splice="option splice-auto" if is_tuned else "",
+    stack: ExitStack
+    where: Path
+    workers: int = 1
+    beside: "subprocess.Popen[str] | None" = None
+
+    def start_all(self, upstream: int, *, is_tls: bool = False) -> list[Peer]:
+        """Every proxy that this machine has. The Go one speaks no TLS."""
+        peers = [self.ours(upstream, is_tls=is_tls)]
+        if shutil.which("haproxy"):
+            peers.append(self.haproxy(upstream, is_tuned=False, is_tls=is_tls))
+            peers.append(self.haproxy(upstream, is_tuned=True, is_tls=is_tls))
+        if shutil.which("go") and not is_tls:
+            peers.append(self.go(upstream))
+        return peers
+
+    def start(self, name: str, upstream: int) -> Peer:
+        """One, by its name."""
+        if name == OURS:
+            return self.ours(upstream)
+        if name == GO:
+            return self.go(upstream)
+        return self.haproxy(upstream, is_tuned=name == TUNED)
+
+    def ours(self, *upstreams: int, kind: str = "rw", is_tls: bool = False) -> Peer:
+        """The gateway of this checkout."""
+        port = free_port()
+        words: list[str | Path] = [sys.executable, HERE / "subject.py", str(port)]
+        words += [*map(str, upstreams), "--workers", str(self.workers), "--kind", kind]
+        if is_tls:
+            words += ["--tls", CERTIFICATES / "server.pem", CERTIFICATES / "server.key"]
+        process = self.stack.enter_context(child(*words))
+        expect(process, "listening")
+        return Peer(OURS, port, process)
+
+    def haproxy(self, upstream: int, *, is_tuned: bool, is_tls: bool = False) -> Peer:
+        """In TCP mode, one thread; tuned: buffers of 64 KiB and splicing."""
+        port, name = free_port(), TUNED if is_tuned else HAPROXY
+        control = self.where / f"{port}.sock"
+        pem = self.where / "server.pem"
+        parts = [CERTIFICATES / f"server.{end}" for end in ("pem", "key")]
+        pem.write_text("".join(part.read_text() for part in parts))
+        config = self.where / f"{port}.cfg"
+        config.write_text(
+            HAPROXY_CFG.format(
+                control=control,
+                port=port,
+                upstream=upstream,
+                tls=f"ssl crt {pem}" if is_tls else "",
+                tune="tune.bufsize 65536" if is_tuned else "",
+                splice="option splice-auto" if is_tuned else "",
+            )
         )
-    )
-    process = stack.enter_context(child("haproxy", "-db", "-f", config))
-    wait_listening(port)
-    return Peer(name, port, process, str(control))
+        process = self.stack.enter_context(child("haproxy", "-db", "-f", config))
+        wait_listening(port)
+        return Peer(name, port, process, str(control), self._beside())
+
+    def go(self, upstream: int) -> Peer:
+        """io.Copy both ways."""
+        binary, port = self.where / "peer", free_port()
+        if not binary.exists():
+            subprocess.run(["go", "build", "-o", binary, HERE / "peer.go"], check=True)
+        process = self.stack.enter_context(child(binary, str(port), str(upstream)))
+        wait_listening(port)
+        return Peer(GO, port, process, beside=self._beside())
+
+    def _beside(self) -> "subprocess.Popen[str]":
+        if self.beside is None:
+            self.beside = self.stack.enter_context(child(sys.executable, HERE / "busy.py"))
+            expect(self.beside, "ready")
+            self.beside.send_signal(signal.SIGSTOP)
+        return self.beside
 
 
-def start_go(stack: ExitStack, upstream: int, where: Path) -> Peer:
-    """io.Copy both ways."""
-    subprocess.run(["go", "build", "-o", where / "peer", HERE / "peer.go"], check=True)
-    port = free_port()
-    process = stack.enter_context(child(where / "peer", str(port), str(upstream)))
-    wait_listening(port)
-    return Peer(GO, port, process)
-
-
-def start_all(stack: ExitStack, upstream: int, where: Path, workers: int) -> list[Peer]:
-    """Every proxy that this machine has; a missing one is named."""
+def find_peers() -> list[str]:
+    """Which ones this machine has not; each is named, and its columns are left out."""
     os.environ["PATH"] += ":/usr/local/go/bin:/usr/sbin"
-    peers = [start_ours(stack, upstream, workers)]
-    if shutil.which("haproxy"):
-        peers.append(start_haproxy(stack, upstream, where, is_tuned=False))
-        peers.append(start_haproxy(stack, upstream, where, is_tuned=True))
-    else:
-        print("missing: haproxy (a package of the system); its columns are left out")
-    if shutil.which("go"):
-        peers.append(start_go(stack, upstream, where))
-    else:
-        print("missing: go (the toolchain); its column is left out")
-    return peers
+    missing = []
+    if not shutil.which("haproxy"):
+        missing.append("haproxy (a package of the system)")
+    if not shutil.which("go"):
+        missing.append("go (the toolchain)")
+    return missing

@@ -17,7 +17,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from peers import HERE, LOAD_CPU, free_port, pinned, start_ours
+from peers import HERE, LOAD_CPU, Yard, free_port, pinned
 
 STREAMS = 4
 CHUNK_BYTES_MAX = 1 << 18
@@ -66,7 +66,7 @@ class Side(threading.Thread):
 def carry(size: int, workers: int) -> bool:
     """Whether all hashes agree."""
     with ExitStack() as stack, socket.create_server(("127.0.0.1", free_port())) as server:
-        relay = start_ours(stack, server.getsockname()[1], workers)
+        relay = Yard(stack, HERE, workers).ours(server.getsockname()[1])
         server.settimeout(10)
         sides = []
         for number in range(STREAMS):
@@ -96,12 +96,12 @@ def hold(sessions: int, workers: int) -> bool:
     """Whether that many sessions at once all carry a request afterwards."""
     with ExitStack() as stack, tempfile.TemporaryDirectory() as where:
         binary = Path(where) / "load"
-        subprocess.run(["cc", "-O2", "-o", binary, HERE / "load.c"], check=True)
+        subprocess.run(["cc", "-O2", "-o", binary, HERE / "load.c", "-lm"], check=True)
         port = free_port()
         server = subprocess.Popen([binary, "server", str(port)], preexec_fn=pinned(LOAD_CPU))
         stack.callback(server.wait)
         stack.callback(server.kill)
-        relay = start_ours(stack, port, workers)
+        relay = Yard(stack, Path(where), workers).ours(port)
         done = subprocess.run(
             [binary, "hold", str(relay.port), str(sessions)], input="go\n", text=True, timeout=300
         )
