@@ -184,6 +184,8 @@ class Executor:
                 return self._pods.delete_pod(command.instance, command.pod_uid)
             case c.WriteResetToken():
                 return self._pods.write_reset_token(command.instance, command.token)
+            case c.ReleaseCopies():
+                return self._pods.release_copies(command.instance, command.tokens)
             case c.WithdrawResetToken():
                 return self._pods.withdraw_reset_token(command.instance)
             case _:
@@ -206,7 +208,7 @@ def target_of(command: Command) -> str:
             return command.main
         case c.ListGateways():
             return "gateways"
-        case c.WriteResetToken() | c.WithdrawResetToken():
+        case c.WriteResetToken() | c.WithdrawResetToken() | c.ReleaseCopies():
             return f"reset of {command.instance}"
         case c.CloseRequest():
             return "requests"

@@ -38,6 +38,7 @@ SHOWN: Mapping[type, tuple[str, str]] = {
     e.ResetOrdered: (WARNING, "ResetOrdered"),
     e.ResetCancelled: (NORMAL, "ResetCancelled"),
     e.ResetDone: (NORMAL, "ResetDone"),
+    e.CopyReleased: (NORMAL, "CopyReleased"),
     e.PolicyChanged: (NORMAL, "PolicyChanged"),
     e.ObservingChanged: (WARNING, "ObservingChanged"),
     e.Paused: (WARNING, "Paused"),

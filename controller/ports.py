@@ -121,6 +121,9 @@ class PodControl(Protocol):
 
     async def withdraw_reset_token(self, instance: Instance) -> None: ...
 
+    async def release_copies(self, instance: Instance, tokens: tuple[int, ...]) -> None:
+        """The init container may remove what these resets have set aside, and nothing else."""
+
 
 class Requests(Protocol):
     """The ConfigMap `<release>-requests`: written by people, tidied up by the leader."""

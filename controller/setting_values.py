@@ -22,6 +22,7 @@ PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 LABEL = re.compile(r"[A-Za-z0-9][-\w./]*=[A-Za-z0-9][-\w.]*")
 NAME_MAX = 63  # a DNS label: names become labels, Lease names and host names
+KEPT_MAX_DAYS = 36_500
 DURATION_MAX_S = 24 * 3600.0  # longer is a typing error (or "off" is meant)
 
 
@@ -61,6 +62,16 @@ def duration_or_zero_s(text: str) -> float:
 def duration_or_off_s(text: str) -> float:
     """As duration_s; "off" is infinity."""
     return math.inf if text == "off" else duration_s(text)
+
+
+def keeping_or_off_s(text: str) -> float:
+    """Seconds of "7d", or of a duration: for what is kept; "off" is infinity."""
+    days = re.fullmatch(r"(\d{1,5})d", text)
+    if days is None:
+        return duration_or_off_s(text)
+    if not 0 < int(days[1]) <= KEPT_MAX_DAYS:
+        raise ValidationError(f"wants at least 1d and at most {KEPT_MAX_DAYS}d")
+    return int(days[1]) * 24 * 3600.0
 
 
 def size_or_off(text: str) -> int | None:

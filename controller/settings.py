@@ -27,6 +27,7 @@ from controller.setting_values import (
     duration_s,
     integer,
     integer_or_off,
+    keeping_or_off_s,
     name,
     one_of,
     plain,
@@ -230,6 +231,12 @@ class Settings:
         "safe",
         "rebuild a replica whose data are refused: only if no write can be missing, or always",
     )
+    diverged_keep_s: float = setting(
+        "DIVERGED_KEEP",
+        keeping_or_off_s,
+        "7d",
+        "what a reset set aside is removed when it is older; off: a person removes it",
+    )
 
     failover_cooldown_s: float = setting(
         "FAILOVER_COOLDOWN",
@@ -302,6 +309,7 @@ class Settings:
             gateway_barrier_s=self.gateway_barrier_s,
             renewal=self.epoch_renewal,
             reset=self.auto_reset,
+            diverged_keep_s=self.diverged_keep_s,
             read_fallback_main=self.read_fallback == "main",
             cluster_name=self.release_name,
             failover_cooldown_s=self.failover_cooldown_s,

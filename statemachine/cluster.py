@@ -50,6 +50,24 @@ class Refused:
 
 
 @frozen
+class SetAside:
+    """Data that a reset has moved aside on the volume of its instance; `token` names the copy.
+    `verdict`: whether acknowledged writes may be missing without it, by the ledger at that time."""
+
+    instance: Instance
+    token: int
+    at_s: int  # wall seconds since the epoch, when the instance was back empty
+    verdict: str = ""
+    is_acknowledged: bool = False  # a person has looked at that incident
+    is_released: bool = False  # the init container may remove it
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether it may hold a write that is nowhere else, and nobody has looked at it yet."""
+        return self.verdict not in ("", "none") and not self.is_acknowledged
+
+
+@frozen
 class Pause:
     """A person has stopped all decisions for a while. `until_s`: wall seconds since the epoch."""
 
@@ -122,6 +140,9 @@ class Cluster:
     """The last requests that were answered."""
     noted: frozenset[str] = frozenset()  # refusals in the ledger since the last change of phase
     archived: Archived | None = None
+    set_aside: tuple[SetAside, ...] = ()
+    """The copies that finished resets have left, the oldest first; what is not in here stays on
+    its volume until a person removes it."""
 
     def registration_of(self, instance: Instance) -> Registration | None:
         """The present registration of this replica, if there is one."""
@@ -134,6 +155,11 @@ class Cluster:
     def refusal_of(self, instance: Instance) -> Refused | None:
         """Why the main does not accept this instance's data, if so."""
         return next((r for r in self.refused if r.instance == instance), None)
+
+    def copy_of(self, instance: Instance, token: int) -> SetAside | None:
+        """The copy that this reset of the instance has left, if the ledger knows it."""
+        found = (s for s in self.set_aside if (s.instance, s.token) == (instance, token))
+        return next(found, None)
 
     @property
     def sync_replicas(self) -> frozenset[Instance]:

@@ -178,6 +178,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "registrations": _registrations,
     "is_on": flag,
     "at_s": number,
+    "token": number,
     "until_s": number,
     "archive": number,
     "upto": number,

@@ -96,6 +96,16 @@ class WithdrawResetToken:
 
 
 @frozen
+class ReleaseCopies:
+    """Tell the instance's init container which of the copies that resets have left it may remove:
+    all that are released, so that a repetition changes nothing."""
+
+    instance: Instance
+    tokens: tuple[int, ...]
+    term: Term
+
+
+@frozen
 class Restart:
     """Delete the pod so that its init container runs; only after the token was written."""
 
@@ -122,6 +132,7 @@ Command = (
     | EndIncarnation
     | WriteResetToken
     | WithdrawResetToken
+    | ReleaseCopies
     | Restart
     | CloseRequest
 )

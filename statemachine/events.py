@@ -27,6 +27,7 @@ __all__ = [
     "CandidateLost",
     "ClusterAdopted",
     "CooldownLifted",
+    "CopyReleased",
     "DecisionRefused",
     "DrainAbandoned",
     "Drained",
@@ -243,9 +244,18 @@ class ResetCancelled:
 
 @frozen
 class ResetDone:
-    """The instance came back empty."""
+    """The instance came back empty; what it held is set aside since then."""
 
     instance: Instance
+    at_s: int = 0  # wall seconds since the epoch; 0: an entry from before copies had an end
+
+
+@frozen
+class CopyReleased:
+    """The copy that this reset has left may be removed at the instance's next start (S12)."""
+
+    instance: Instance
+    token: int
 
 
 @frozen
@@ -307,6 +317,7 @@ Payload = (
     | ResetOrdered
     | ResetCancelled
     | ResetDone
+    | CopyReleased
     | PolicyChanged
     | DecisionRefused
     | LedgerArchived

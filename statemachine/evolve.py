@@ -15,10 +15,12 @@ from statemachine.events import Event
 from statemachine.folds import (
     ASKED,
     closed,
+    copy_released,
     ledger_archived,
     next_term,
     noted,
     refusal_key,
+    with_copy,
 )
 from statemachine.ids import Durability, Instance, Phase, Seq
 from statemachine.invariants import check
@@ -276,7 +278,8 @@ def _reset_cancelled(c: Cluster, p: e.ResetCancelled) -> Cluster:
 
 def _reset_done(c: Cluster, p: e.ResetDone) -> Cluster:
     others = tuple(r for r in c.refused if r.instance != p.instance)
-    return change(c, refused=others, lagging=c.lagging | {p.instance})
+    copies = with_copy(c, p.instance, p.at_s)
+    return change(c, refused=others, lagging=c.lagging | {p.instance}, set_aside=copies)
 
 
 def _policy_changed(c: Cluster, p: e.PolicyChanged) -> Cluster:
@@ -312,6 +315,7 @@ FOLDS: dict[type, Callable[[Cluster, Any], Cluster]] = {
     e.ResetOrdered: _reset_ordered,
     e.ResetCancelled: _reset_cancelled,
     e.ResetDone: _reset_done,
+    e.CopyReleased: copy_released,
     e.PolicyChanged: _policy_changed,
     e.LedgerArchived: ledger_archived,
 }

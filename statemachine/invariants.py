@@ -129,6 +129,21 @@ def resets_spare_the_copies(before: Cluster, event: Event, after: Cluster) -> st
     return "" if spared else f"{event.payload.instance} holds acknowledged writes"
 
 
+def copies_outlive_their_need(before: Cluster, event: Event, after: Cluster) -> str:
+    """S12: a copy that was set aside is released once, by an entry that names it, while every
+    write has two other copies, and only after a person has looked if it may be the last one."""
+    was = {s for s in before.set_aside if s.is_released}
+    released = [s for s in after.set_aside if s.is_released and s not in was]
+    if not isinstance(event.payload, e.CopyReleased):
+        unasked = [s.token for s in released if before.copy_of(s.instance, s.token) not in was]
+        return f"{event.trigger} released {unasked}" if unasked else ""
+    if len(released) != 1 or before.refusal_of(event.payload.instance) is not None:
+        return f"{event.payload.instance} has no such copy, or is refused again"
+    if released[0].needs_a_person:
+        return f"copy {released[0].token} may be the last one: {released[0].verdict}"
+    return "" if len(before.sync) >= 2 else "released with one copy of every write"
+
+
 def readers_are_not_writable(before: Cluster, event: Event, after: Cluster) -> str:
     """S14: neither the main nor a candidate is offered to readers."""
     writable = {after.main, after.change.candidate if after.change else None}
@@ -166,6 +181,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     names_are_never_reused,
     storage_never_changes,
     resets_spare_the_copies,
+    copies_outlive_their_need,
     readers_are_not_writable,
     archives_only_grow,
 )

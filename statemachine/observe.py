@@ -14,6 +14,7 @@ from statemachine.commands import (
     Mark,
     Promote,
     Register,
+    ReleaseCopies,
     Restart,
     WithdrawResetToken,
     WriteResetToken,
@@ -68,7 +69,9 @@ def observe(view: View, seen: Observation) -> View:
         case CommandEnded():
             return _command_ended(view, seen)
         case LeadershipChanged():
-            forgot = tuple(change(i, token_written=None) for i in view.instances)
+            forgot = tuple(
+                change(i, token_written=None, released_written=None) for i in view.instances
+            )
             return change(view, identity=seen.identity, reign_since_s=seen.at_s, instances=forgot)
         case Folded():
             return _folded(view, seen)
@@ -197,7 +200,7 @@ def _command_ended(view: View, ended: CommandEnded) -> View:
             return _register_ended(view, command, ended)
         case Mark():
             return _with(view, command.main, lambda i: _marked(view, i, command, ended))
-        case WriteResetToken() | WithdrawResetToken() | Restart():
+        case WriteResetToken() | WithdrawResetToken() | ReleaseCopies() | Restart():
             return _with(view, command.instance, lambda i: _reset_step_ended(i, ended))
         case _:
             target: Any = getattr(command, "main", None)
@@ -243,6 +246,8 @@ def _reset_step_ended(seen: InstanceView, ended: CommandEnded) -> InstanceView:
             return change(seen, token_written=token)
         case WithdrawResetToken():
             return change(seen, token_written=0)
+        case ReleaseCopies(tokens=tokens):
+            return change(seen, released_written=tokens)
         case Restart(token=token):
             return change(seen, restarted_for=token, reset_at_s=ended.at_s)
         case _:

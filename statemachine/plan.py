@@ -19,6 +19,7 @@ from statemachine.commands import (
     Mark,
     Promote,
     Register,
+    ReleaseCopies,
     Restart,
     WithdrawResetToken,
     WriteResetToken,
@@ -60,6 +61,7 @@ def _owed(cluster: Cluster, view: View) -> Iterator[Command]:
     if main is not None and f.rows_are_current(view, main):
         yield from _registrations(cluster, view, main)
     yield from _resets(cluster, view)
+    yield from _releases(cluster, view)
 
 
 def _settle(cluster: Cluster, view: View) -> Iterator[Command]:
@@ -193,6 +195,15 @@ def _resets(cluster: Cluster, view: View) -> Iterator[Command]:
         elif seen.restarted_for != token and _may_restart(cluster, seen.pod):
             assert seen.pod is not None
             yield Restart(seen.instance, seen.pod.uid, token, cluster.term)
+
+
+def _releases(cluster: Cluster, view: View) -> Iterator[Command]:
+    """What the ledger has released, told once in each reign."""
+    for seen in view.instances:
+        known = (s for s in cluster.set_aside if s.instance == seen.instance)
+        tokens = tuple(s.token for s in known if s.is_released)
+        if tokens and seen.released_written != tokens:
+            yield ReleaseCopies(seen.instance, tokens, cluster.term)
 
 
 def _is_main_whole(cluster: Cluster, view: View) -> bool:

@@ -273,6 +273,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("reset_cancelled", ANY, None, (), "void in any other term or circumstance"),
     Rule("reset_done", (O, D), None, (g.subject_answers,), "it came back empty"),
+    Rule(
+        "copy_released",
+        (O,),
+        None,
+        (g.copy_is_old, g.loss_was_looked_at, g.redundancy_is_whole),
+        "what was set aside may be removed at the instance's next start",
+    ),
 )
 
 

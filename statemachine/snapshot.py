@@ -21,6 +21,7 @@ from statemachine.cluster import (
     Pause,
     Refused,
     Registration,
+    SetAside,
 )
 from statemachine.codec import LedgerCorrupt
 from statemachine.ids import Durability, Instance, Mode, Phase, Seq
@@ -152,6 +153,7 @@ _FIELDS: dict[type[AttrsInstance], dict[str, Callable[[Any], Any]]] = {
         "answered": each(text),
         "noted": _set,
         "archived": _made(Archived),
+        "set_aside": each(_made(SetAside)),
     },
     Registration: {
         "name": text,
@@ -174,6 +176,14 @@ _FIELDS: dict[type[AttrsInstance], dict[str, Callable[[Any], Any]]] = {
         "fence": text,
     },
     Refused: {"instance": text, "term": number, "text": text, "token": number},
+    SetAside: {
+        "instance": text,
+        "token": number,
+        "at_s": number,
+        "verdict": text,
+        "is_acknowledged": flag,
+        "is_released": flag,
+    },
     Pause: {"author": text, "reason": text, "until_s": number},
     Archived: {
         "first": number,

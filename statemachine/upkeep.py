@@ -25,6 +25,7 @@ def upkeep(cluster: Cluster, view: View) -> Iterator[Wish]:
     if cluster.phase in (Phase.OPERATIONAL, Phase.DEGRADED):
         yield from _readers(cluster, view, main)
         yield from _resets(cluster, view)
+        yield from _releases(cluster, view)
 
 
 def serving_main(cluster: Cluster, view: View) -> Instance | None:
@@ -136,6 +137,17 @@ def _resets(cluster: Cluster, view: View) -> Iterator[Wish]:
             reason = f"ordered in term {refused.term}, now it is {cluster.term}"
             yield e.ResetCancelled(instance, reason), reason, instance, ""
         elif refused.token and f.is_empty(view, instance):
-            yield e.ResetDone(instance), f"{instance} came back empty", instance, ""
+            done = e.ResetDone(instance, int(view.wall_s))
+            yield done, f"{instance} came back empty", instance, ""
         elif not refused.token:
             yield e.ResetOrdered(instance), refused.text, instance, ""
+
+
+def _releases(cluster: Cluster, view: View) -> Iterator[Wish]:
+    """Copies that were kept for as long as the settings say."""
+    keep_s = view.policy.diverged_keep_s
+    for copy in cluster.set_aside:
+        if not copy.is_released and view.wall_s - copy.at_s >= keep_s:
+            why = f"the copy {copy.token} of {copy.instance} was kept for {keep_s:.0f} s"
+            payload = e.CopyReleased(copy.instance, copy.token)
+            yield payload, why, copy.instance, str(copy.token)

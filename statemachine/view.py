@@ -38,6 +38,7 @@ class Policy:
     catch_up_s: float = 5.0  # an ASYNC stage lasts at least that long
     reset_interval_s: float = 60.0  # at most one reset of an instance in this time
     reset: str = "safe"  # off | safe (only when nothing acknowledged can be missing) | always
+    diverged_keep_s: float = 604_800.0  # what a reset set aside is kept so long; infinity: for ever
     read_fallback_main: bool = False
     cluster_name: str = ""  # the release: what a person types who accepts a loss
     failover_cooldown_s: float = 0.0  # no second automatic failover sooner; 0 = no limit
@@ -94,6 +95,8 @@ class InstanceView:
     token_written: int | None = None
     """Reset token that its init container can read: 0 = surely none, None = not known in this
     reign, so that it is withdrawn once before anybody relies on the instance's data."""
+    released_written: tuple[int, ...] | None = None
+    """Copies that its init container can read to be released; None = not known in this reign."""
     restarted_for: int = 0  # reset token for which its pod was deleted
 
     @property

@@ -220,6 +220,9 @@ def reinit(instance: str, **options: Any) -> None:
 def acknowledge(**options: Any) -> None:
     """Somebody has looked at the last failover: the next may come before FAILOVER_COOLDOWN is over.
 
+    Data that resets have set aside and that may hold acknowledged writes stay until this is said;
+    then DIVERGED_KEEP counts for them too. `diverged` lists them: look there first.
+
     \b
     Examples:
       memgraph-controller acknowledge --reason "a faulty switch, replaced"

@@ -17,6 +17,7 @@ from .parsing import metadata, number, texts
 from .transport import AnswerLost, Json, Transport, is_conflict
 
 WRITE_ATTEMPTS_MAX = 5  # of a compare-and-set; only the leader writes, so one conflict is rare
+RELEASED = ".released"  # behind the instance's name: no instance's name ends so
 CHANGE = "memgraph-controller/change"  # annotation that is new with every write
 
 
@@ -69,6 +70,17 @@ class KubePodControl:
             return True
 
         await self._change(withdraw)
+
+    async def release_copies(self, instance: Instance, tokens: tuple[int, ...]) -> None:
+        """Afterwards these are the released copies of the instance. Raises as a write."""
+        key, listed = f"{instance}{RELEASED}", " ".join(map(str, tokens))
+
+        def release(found: dict[str, str]) -> bool:
+            is_new = found.get(key) != listed
+            found[key] = listed
+            return is_new
+
+        await self._change(release)
 
     async def _change(self, edit: Callable[[dict[str, str]], bool]) -> None:
         for attempt in range(1, WRITE_ATTEMPTS_MAX + 1):

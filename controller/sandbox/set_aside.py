@@ -1,6 +1,7 @@
 """Init container of a Memgraph pod: sets the instance's data aside if a reset token says so.
 
-Promise (S12): nothing is deleted; the data are moved beside their directory. It acts only on a
+Promise (S12): the data are moved beside their directory, and a copy is removed only if it was
+released by name and an earlier run has made it. It acts only on a
 token that is greater than the last one carried out, which it keeps next to the data, so that a
 token that was read late or twice does nothing. When the API server cannot be asked it fails, and
 the kubelet tries again: an instance never starts on data that were ordered away.
@@ -12,6 +13,7 @@ nothing to move and notes the token.
 import argparse
 import json
 import os
+import shutil
 import sys
 import urllib.error
 import urllib.request
@@ -23,8 +25,9 @@ LISTED_MAX = 50  # a termination message has 4096 bytes
 NOTE = "last-reset-token"  # in the volume, beside the data
 
 
-def ordered_token(url: str, instance: str, bearer: str = "") -> int:
-    """The token that waits for the instance; 0 when there is none.
+def ordered(url: str, instance: str, bearer: str = "") -> tuple[int, tuple[int, ...]]:
+    """The token that waits for the instance, 0 when there is none; and the copies that it may
+    remove.
 
     Raises urllib.error.URLError: the API server could not be asked.
     """
@@ -37,9 +40,21 @@ def ordered_token(url: str, instance: str, bearer: str = "") -> int:
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 404:
-                return 0
+                return 0, ()
         raise
-    return int((found.get("data") or {}).get(instance, 0))
+    data = found.get("data") or {}
+    released = str(data.get(f"{instance}.released", "")).split()
+    return int(data.get(instance, 0)), tuple(int(token) for token in released)
+
+
+def remove(data: Path, released: Sequence[int]) -> None:
+    """Remove the released copies that an earlier run has made."""
+    note = data.parent / NOTE
+    last = int(note.read_text()) if note.exists() else 0
+    for token in released:
+        kept = data.with_name(f"{data.name}.set-aside-{token}")
+        if token <= last and kept.is_dir():
+            shutil.rmtree(kept, ignore_errors=True)
 
 
 def set_aside(data: Path, token: int) -> Path | None:
@@ -77,10 +92,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--token-for-api", default="", help="bearer token")
     options = parser.parse_args(words)
     try:
-        token = ordered_token(options.url, options.instance, options.token_for_api)
+        token, released = ordered(options.url, options.instance, options.token_for_api)
     except (urllib.error.URLError, TimeoutError, ValueError) as error:
         print(f"cannot read the reset tokens: {error}", file=sys.stderr)
         return 1
+    remove(options.data_directory, released)
     kept = set_aside(options.data_directory, token)
     if where := os.environ.get("TERMINATION_LOG"):
         Path(where).write_text(listed(options.data_directory))

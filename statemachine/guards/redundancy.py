@@ -1,6 +1,7 @@
 """Guards of registrations, of the sync set and of resets."""
 
 from statemachine import facts as f
+from statemachine.cluster import SetAside
 from statemachine.facts import Situation
 from statemachine.guards.base import Fact
 from statemachine.ids import Instance, Role, RowStatus
@@ -156,3 +157,32 @@ def subject_is_expendable(s: Situation) -> Fact:
     ok = s.subject not in s.cluster.sync and s.subject != s.cluster.main
     ok = ok and s.view.answers_as(s.subject, Role.REPLICA)
     return Fact(ok, f"sync set: {', '.join(sorted(s.cluster.sync))}")
+
+
+def copy_is_old(s: Situation) -> Fact:
+    """It was set aside at least DIVERGED_KEEP ago, by the clocks of the leaders."""
+    copy, keep_s = _copy(s), s.view.policy.diverged_keep_s
+    age_s = s.view.wall_s - copy.at_s if copy else 0.0
+    return Fact(copy is not None and age_s >= keep_s, f"{age_s:.0f} s of {keep_s:.0f} s", True)
+
+
+def loss_was_looked_at(s: Situation) -> Fact:
+    """What may hold an acknowledged write that is nowhere else goes only after a person has
+    acknowledged that incident (S12, S13)."""
+    copy = _copy(s)
+    ok = copy is not None and not copy.needs_a_person
+    return Fact(ok, f"the loss verdict was {(copy and copy.verdict) or 'none'}", True)
+
+
+def redundancy_is_whole(s: Situation) -> Fact:
+    """Every instance that may become main holds every acknowledged write, so each has joined since
+    its own reset, and the instance of the copy follows the main as well (S12)."""
+    missing = sorted(set(s.view.policy.eligible) - s.cluster.sync)
+    follows = s.subject in s.cluster.sync | s.cluster.readers
+    left = [*missing, *([] if follows else [str(s.subject)])]
+    return Fact(not left, f"without every write: {', '.join(left) or 'nobody'}", True)
+
+
+def _copy(s: Situation) -> SetAside | None:
+    found = (c for c in s.cluster.set_aside if (c.instance, str(c.token)) == (s.subject, s.name))
+    return next(found, None)

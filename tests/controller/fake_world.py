@@ -345,6 +345,7 @@ class FakePods:
 
     world: World
     tokens: dict[str, int] = field(factory=dict)
+    released: dict[str, tuple[int, ...]] = field(factory=dict)
 
     async def delete_pod(self, name: str, uid: str, grace_s: int | None = None) -> None:
         """The pod goes and comes back with the same data, or empty when a token says so."""
@@ -365,6 +366,11 @@ class FakePods:
         """Not any more."""
         await trio.sleep(LATENCY_S)
         self.tokens.pop(instance, None)
+
+    async def release_copies(self, instance: Instance, tokens: tuple[int, ...]) -> None:
+        """What the init container may remove at its next start."""
+        await trio.sleep(LATENCY_S)
+        self.released[instance] = tokens
 
 
 @define(eq=False)

@@ -28,6 +28,9 @@ def test_durations_are_understood(text: str, seconds: float) -> None:
         (v.duration_s, "25h"),
         (v.duration_s, "1s foo"),
         (v.duration_s, "off"),
+        (v.keeping_or_off_s, "0d"),
+        (v.keeping_or_off_s, "40000d"),
+        (v.keeping_or_off_s, "for ever"),
         (v.switch, "maybe"),
         (v.integer(1, 9), "10"),
         (v.integer(1, 9), "1_0"),
@@ -61,6 +64,9 @@ def test_the_plain_values() -> None:
     assert v.switch("off") is False
     assert math.isinf(v.duration_or_off_s("off"))
     assert v.duration_or_off_s("2s") == 2.0
+    assert v.keeping_or_off_s("7d") == 7 * 86_400.0
+    assert v.keeping_or_off_s("12h") == 43_200.0
+    assert math.isinf(v.keeping_or_off_s("off"))
     assert v.integer(1, 9)("9") == 9
     assert v.address("[::1]:80") == v.Address("::1", 80)
     assert str(v.Address("::1", 80)) == "[::1]:80"

@@ -93,6 +93,19 @@ async def test_tokens_go_up_only(pods: KubePodControl, transport: Transport) -> 
     assert await tokens(transport) == {MAIN: "9"}
 
 
+async def test_released_copies_stand_beside_the_tokens(
+    pods: KubePodControl, transport: Transport, server: Server
+) -> None:
+    """All that are released, told once: the same list again writes nothing; tokens are kept."""
+    await pods.write_reset_token(MAIN, 30)
+    await pods.release_copies(MAIN, (9, 12))
+    assert await tokens(transport) == {MAIN: "30", f"{MAIN}.released": "9 12"}
+    server.faults.add(Rule("fail", verb="update", status=403))
+    await pods.release_copies(MAIN, (9, 12))
+    with pytest.raises(KubeForbidden):
+        await pods.release_copies(MAIN, (9, 12, 30))
+
+
 async def test_a_conflict_is_tried_again(
     pods: KubePodControl, transport: Transport, server: Server
 ) -> None:

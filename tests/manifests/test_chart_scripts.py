@@ -96,6 +96,39 @@ def test_killed_between_move_and_note(volume: Path) -> None:
     assert (volume / "last-reset-token").read_text() == "7\n"
 
 
+@pytest.mark.parametrize("more", [{}, {"VOLUME_ROOT": "yes"}], ids=["beside", "inside"])
+def test_only_released_copies_of_earlier_runs_are_removed(
+    volume: Path, more: dict[str, str]
+) -> None:
+    """A copy goes when its token is released, and is not listed any more; every other one stays,
+    and so do the data and what the same run sets aside (S12)."""
+    for token in ("9", "42"):
+        set_aside(volume, token, **more)
+        (volume / "data").mkdir(exist_ok=True)
+        (volume / "data/wal").write_text("every write")
+    released = volume / "tokens/memgraph-0.released"
+    released.write_text("9 77 x42 * -1")
+    assert set_aside(volume, "77", **more).returncode == 0
+    listed = [line.split()[1] for line in (volume / "said").read_text().splitlines()]
+    assert listed == ["42", "77"]
+    released.write_text("9 77")
+    assert set_aside(volume, None, **more).returncode == 0
+    listed = [line.split()[1] for line in (volume / "said").read_text().splitlines()]
+    assert listed == ["42"]
+
+
+def test_a_copy_that_cannot_be_removed_keeps_nobody_from_starting(volume: Path) -> None:
+    """It is listed on, and tried again at the next start."""
+    set_aside(volume, "9")
+    (volume / "tokens/memgraph-0.released").write_text("9")
+    bin_ = volume / "bin"
+    bin_.mkdir()
+    (bin_ / "rm").write_text("#!/bin/sh\nexit 1\n")
+    (bin_ / "rm").chmod(0o755)
+    assert set_aside(volume, "9", PATH=f"{bin_}:/usr/bin:/bin").returncode == 0
+    assert (volume / "said").read_text().startswith("set-aside 9 ")
+
+
 @pytest.mark.parametrize("token", ["12; rm -rf /", "-1", "1 2", "x"])
 def test_a_hostile_token_is_no_order(volume: Path, token: str) -> None:
     """It fails, and the data stay."""

@@ -107,6 +107,20 @@ COMMANDS: tuple[Mutant, ...] = (
         "    return Fact(refused is None, refused.text",
         "    return Fact(True, refused.text",
     ),
+    core(
+        "a copy goes without regard to redundancy",
+        "S12",
+        "rules.py",
+        "(g.copy_is_old, g.loss_was_looked_at, g.redundancy_is_whole),",
+        "(g.copy_is_old, g.loss_was_looked_at),",
+    ),
+    core(
+        "a suspect copy goes without a person",
+        "S12",
+        "cluster.py",
+        '        return self.verdict not in ("", "none") and not self.is_acknowledged\n',
+        "        return False\n",
+    ),
     # -- roles, tokens, rows
     Mutant(
         "a MAIN is not demoted before it is promoted",

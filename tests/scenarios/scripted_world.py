@@ -233,6 +233,8 @@ class ScriptedWorld:
                 self.tokens.add(command.instance)
             case c.WithdrawResetToken():
                 self.tokens.discard(command.instance)
+            case c.ReleaseCopies():
+                pass  # what the init container removes concerns no role and no data
             case c.Restart() | c.EndIncarnation():
                 self.replace_pod(command.instance, is_empty=isinstance(command, c.Restart))
             case c.Demote() | c.Promote():

@@ -58,11 +58,14 @@ SAMPLES: tuple[Payload, ...] = (
     e.InstanceRefused(B, "memgraph_1_g7", "Error: 3"),
     e.ResetOrdered(B),
     e.ResetCancelled(B, "another term"),
-    e.ResetDone(B),
+    e.ResetDone(B, 1_800_000_000),
+    e.CopyReleased(B, 7),
     e.PolicyChanged(Durability.REQUIRED),
     e.DecisionRefused("main_lost", "memgraph-1", "subject_answers"),
     e.LedgerArchived(3, 384, "0f" * 16, (1,)),
 )
+
+ORDERED = 23  # the entry of LIFE that orders the reset which is done
 
 LIFE: tuple[tuple[Payload, Phase], ...] = (
     (e.LeaderElected("controller-0/uid/1"), BO),
@@ -90,9 +93,11 @@ LIFE: tuple[tuple[Payload, Phase], ...] = (
     (e.ResetOrdered(A), DE),
     (e.ResetCancelled(A, "another term"), DE),
     (e.ResetOrdered(A), DE),
-    (e.ResetDone(A), DE),
+    (e.ResetDone(A, 1_800_000_000), DE),
     (opened(A, 6), DE),
     (e.SyncJoined(A, "memgraph_0_g6"), OP),
+    (e.CooldownLifted("r-0"), OP),
+    (e.CopyReleased(A, ORDERED), OP),
     # the sync is lost for good, and then the main for a while
     (e.SyncLost(A, "memgraph_0_g6"), DE),
     (e.RegistrationRetired("memgraph_0_g6", A, "it moved"), DE),

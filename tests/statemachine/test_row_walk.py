@@ -49,6 +49,7 @@ LEGAL: dict[str, set[tuple[Phase, Phase]]] = {
     "reset_ordered": SETTLED,
     "reset_cancelled": STAY,
     "reset_done": SETTLED,
+    "copy_released": {(O, O)},
     "policy_changed": STAY,
     "decision_refused": STAY,
     "ledger_archived": STAY,

@@ -56,6 +56,16 @@ def test_what_was_set_aside_is_listed(data: Path) -> None:
     assert [line[:3] for line in lines] == [["set-aside", "9", "11"], ["set-aside", "42", "9"]]
 
 
+def test_only_released_copies_of_earlier_runs_are_removed(data: Path) -> None:
+    """As the script of the chart does it (S12)."""
+    for token in (9, 42):
+        subject.set_aside(data, token)
+        data.mkdir()
+    subject.remove(data, (9, 77))
+    assert [line.split()[1] for line in subject.listed(data).splitlines()] == ["42"]
+    subject.remove(data.with_name("never"), (9,))
+
+
 class Answer(BaseHTTPRequestHandler):
     """A ConfigMap, or what the test wants instead."""
 
@@ -86,9 +96,10 @@ def server() -> Iterator[str]:
 def test_reads_the_token_of_its_own_instance(
     server: str, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the key of this instance counts."""
-    tokens = {"data": {"memgraph-0": "9", "memgraph-1": "12"}}
+    """Only the keys of this instance count."""
+    tokens = {"data": {"memgraph-0": "9", "memgraph-1": "12", "memgraph-1.released": "7 8"}}
     monkeypatch.setattr(Answer, "body", json.dumps(tokens).encode())
+    assert subject.ordered(server, "memgraph-1") == (12, (7, 8))
     words = ["--url", server, "--instance", "memgraph-1", "--data-directory", str(data)]
     assert subject.main(words) == 0
     assert data.with_name("mg.set-aside-12").exists()

@@ -1,10 +1,12 @@
 #!/bin/bash
 # Init container of a Memgraph pod: sets the instance's data aside if a reset token says so.
-# Nothing is deleted: the data are moved beside their directory. It acts only on a token greater than
+# The data are moved beside their directory, never deleted. It acts only on a token greater than
 # the last one carried out, which it keeps in the volume; the move comes before the note, so that
 # killed in between, the next run finds nothing to move and notes the token.
+# A copy is removed only if it was released by its token, and an earlier run has made it.
 #
-#   TOKENS   directory with one file per instance (the ConfigMap of tokens, mounted; may be empty)
+#   TOKENS   directory with files for each instance (the ConfigMap of tokens, mounted; may be empty):
+#            memgraph-0 holds its token, memgraph-0.released the copies that may go
 #   DATA     the data directory
 #   POD_NAME this instance
 #   VOLUME_ROOT  "yes" where DATA is the volume itself, which cannot be moved: what lies in it is
@@ -30,12 +32,25 @@ tell() {
 }
 trap tell EXIT
 
+# A copy that cannot be removed keeps no instance from its start: it is listed, and tried again.
+remove_released() {
+  { cat "$TOKENS/$POD_NAME.released" 2>/dev/null || true; echo; } | tr ' ' '\n' |
+    while read -r each; do
+      case "$each" in '' | *[!0-9]*) continue ;; esac
+      if [ "$each" -le "$last" ] && [ -d "$beside/$name-$each" ]; then
+        rm -rf "$beside/$name-$each" || true
+        echo "copy $each: was released, and is removed"
+      fi
+    done
+}
+
 token=$(cat "$TOKENS/$POD_NAME" 2>/dev/null || true)
 last=$(cat "$note" 2>/dev/null || true)
 token=${token:-0} last=${last:-0}
 case "$token$last" in
   *[!0-9]*) echo "a token is no number: '$token', last '$last'" >&2; exit 1 ;;
 esac
+remove_released
 if [ "$token" -le "$last" ]; then
   echo "token $token: nothing to do"
   exit 0
