@@ -179,6 +179,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "is_on": flag,
     "at_s": number,
     "token": number,
+    "generation": number,
     "until_s": number,
     "archive": number,
     "upto": number,

@@ -80,11 +80,13 @@ class MainAppointed:
 
 @frozen
 class ClusterAdopted:
-    """One main that the others follow was found and kept; no role command is sent."""
+    """One main that the others follow was found and kept; no role command is sent. `generation`:
+    the highest in the names of its rows, which a ledger that is lost has given them (S8)."""
 
     main: Instance
     storage_uuid: str
     registrations: tuple[Registration, ...]
+    generation: int = 0
 
 
 @frozen

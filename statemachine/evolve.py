@@ -89,6 +89,7 @@ def _cluster_adopted(c: Cluster, p: e.ClusterAdopted) -> Cluster:
         sync=frozenset({p.main}),
         storage_uuid=p.storage_uuid,
         registrations=p.registrations,
+        generation=p.generation,
     )
 
 

@@ -1,5 +1,7 @@
 """What guards look at: a situation, and the pure questions that several decisions ask of it."""
 
+import re
+
 from attrs import frozen
 
 from statemachine.cluster import Cluster, Registration
@@ -7,6 +9,7 @@ from statemachine.ids import Instance, Mode, Role, RowStatus
 from statemachine.observations import Failure
 from statemachine.view import GatewayView, InstanceView, View
 
+GENERATION = re.compile(r"_g([0-9]{1,15})\Z")  # as `registration_name` writes it
 COUNTS_AS_PRESENT = frozenset(
     {RowStatus.READY, RowStatus.REPLICATING, RowStatus.RECOVERY, RowStatus.INVALID}
 )
@@ -170,6 +173,14 @@ def wanted_mode(cluster: Cluster, view: View, instance: Instance) -> Mode:
 def registration_name(instance: Instance, generation: int) -> str:
     """`memgraph_1_g42`: a name that was never used before. Hyphens are a syntax error there."""
     return f"{instance.replace('-', '_').replace('.', '_')}_g{generation}"
+
+
+def generation_found(view: View, main: Instance) -> int:
+    """The highest generation in the names of a main's rows, 0 without any: names go on behind it,
+    for a late command may still mean an old one (S8)."""
+    answer = view.instance(main).answer
+    names = (GENERATION.search(row.name) for row in (answer.rows if answer else None) or ())
+    return max((int(found[1]) for found in names if found), default=0)
 
 
 def replication_address(view: View, instance: Instance) -> str:

@@ -56,7 +56,8 @@ def beginning(cluster: Cluster, view: View) -> Iterator[Proposal]:
     mains = [i.instance for i in view.instances if view.answers_as(i.instance, Role.MAIN)]
     if len(mains) == 1:
         rows = f.registrations_found(view, mains[0])
-        adopted = e.ClusterAdopted(mains[0], view.storage_uuid(mains[0]), rows)
+        uuid, generation = view.storage_uuid(mains[0]), f.generation_found(view, mains[0])
+        adopted = e.ClusterAdopted(mains[0], uuid, rows, generation)
         yield Proposal(adopted, f"{mains[0]} is the only main: kept as it is", mains[0])
     reason = _ambiguity(view, mains)
     if f"bootstrap_refused: {reason}" not in cluster.noted:

@@ -29,7 +29,7 @@ def opened(instance: Instance, generation: int, mode: Mode = STRICT) -> e.Regist
 SAMPLES: tuple[Payload, ...] = (
     e.LeaderElected("controller-0/uid/1"),
     e.MainAppointed(A, UUID),
-    e.ClusterAdopted(A, UUID, (Registration("found", B, STRICT, address(B), "u/1", True),)),
+    e.ClusterAdopted(A, UUID, (Registration("found", B, STRICT, address(B), "u/1", True),), 4),
     e.BootstrapRefused("two mains with data"),
     opened(B, 7),
     e.RegistrationRetired("memgraph_1_g7", B, "it moved"),
