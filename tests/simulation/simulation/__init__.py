@@ -5,6 +5,7 @@ history on every machine and for every PYTHONHASHSEED. What is real: loop, chron
 prober, gatekeeper, informers, leadership, ledger store, gateway Leases, pod control, and everything
 of `controller.memgraph` above a connection. What is simulated: the API server (below `Transport`),
 Memgraph (below `Link`: statements in, rows out), kubelet and StatefulSet, network, the gateways'
-sockets, clients. What a newcomer gets wrong: the checkers (`books`) look at this world alone, never
-at what a controller believes.
+sockets, clients, and the scheduler (`kernel`, in trio's place, held to trio's own histories). What
+a newcomer gets wrong: the checkers (`books`) look at this world alone, never at what a controller
+believes.
 """

@@ -13,6 +13,8 @@ from unittest import mock
 import trio
 from trio._core import _run as trio_run
 
+from . import kernel
+
 _actor: ContextVar[str] = ContextVar("actor", default="")
 
 
@@ -63,17 +65,25 @@ class Freezer:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Between trio and its run queue."""
+        """Between tasks and their run queue."""
+        if kernel.running is not None:
+            kernel.running.held, kernel.running.hold = self._held, self._hold
+            yield
+            return
         plain = trio_run.Runner.reschedule
 
         def hold(runner: Any, task: Any, next_send: Any = trio_run._NO_SEND) -> None:
-            if self._held:
-                held = self._held.get(task.context.get(_actor, ""))
-                if held is not None:
-                    task._abort_func = None  # it is awake; a cancellation waits like the rest
-                    held.append((task, next_send))
-                    return
-            plain(runner, task, next_send)
+            if self._held and self._hold(task, next_send):
+                task._abort_func = None  # it is awake; a cancellation waits like the rest
+            else:
+                plain(runner, task, next_send)
 
         with mock.patch.object(trio_run.Runner, "reschedule", hold):
             yield
+
+    def _hold(self, task: Any, value: Any = None) -> bool:
+        held = self._held.get(task.context.get(_actor, ""))
+        if held is None:
+            return False
+        held.append((task, value))
+        return True

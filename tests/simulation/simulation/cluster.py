@@ -67,7 +67,7 @@ class Life:
     name: str
     actor: str
     gateways: SimGateways
-    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    scope: trio.CancelScope = field(factory=lambda: trio.CancelScope())
     pod: ControllerPod | None = None
     is_dead: bool = False
 

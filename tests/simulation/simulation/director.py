@@ -20,12 +20,12 @@ from statemachine.invariants import InvariantViolated
 from statemachine.rules import IllegalTransition
 
 from .books import Violation
-from .clock import JumpingClock
 from .cluster import Cluster
 from .dice import fixed
 from .injector import Injector
 from .plan import Fault, Plan
 from .relay import Outcome
+from .schedulers import Scheduler, by_kernel
 
 SETTLED_S = 1.5  # without an event of the ledger, while all is well
 STALLED_S = 8.0  # the same, when not all is well and no fault lasts: nobody will move
@@ -251,8 +251,8 @@ def _instance(upstream: Upstream | None) -> str:
     return upstream.instance if upstream else ""
 
 
-def run_plan(plan: Plan) -> Verdict:
-    """The whole history of one plan: the same for the same plan, always."""
+def run_plan(plan: Plan, scheduler: Scheduler = by_kernel) -> Verdict:
+    """The whole history of one plan: the same for the same plan, always, by whichever scheduler."""
     trace: list[str] = []
 
     def note(text: str) -> None:
@@ -260,14 +260,14 @@ def run_plan(plan: Plan) -> Verdict:
             trace.append(f"{trio.current_time():9.3f} {text}")
 
     failure = ""
-    with fixed(plan.seed) as dice:
+    with fixed(plan.seed) as dice, scheduler(plan.seed) as run:
         cluster = Cluster(dice, plan, note)
         director = Director(plan, cluster, Injector(cluster), trace)
         cluster.books.on_event = cluster.on_moment = director.on_moment
         times: list[float] = []
         with cluster.installed(), _without_collector():
             try:
-                trio.run(_timed(director.run, times), clock=JumpingClock())
+                run(_timed(director.run, times))
             except* Violation as group:
                 failure = str(_first(group))
             except* BUGS as group:

@@ -44,7 +44,7 @@ class Session:
     kind: Kind = Kind.RW
     is_confirmed: bool = False
     is_cut: bool = False
-    changed: trio.Event = field(factory=trio.Event)
+    changed: trio.Event = field(factory=lambda: trio.Event())
 
     def stir(self) -> None:
         """Wake who waits for it."""
