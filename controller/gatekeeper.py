@@ -169,16 +169,24 @@ class Gatekeeper:
     def _readers(self, routes: Routes, view: View) -> tuple[Upstream, ...]:
         """Readers of the ledger that answer this pod as REPLICA (or as the main, where the user
         allowed that) in a known incarnation; while the head cannot be confirmed only those that
-        nobody can have made main meanwhile (S14)."""
+        nobody can have made main meanwhile (S14); the relay is told which, for the time in which
+        this process hangs."""
         found = []
         for instance in sorted(routes.readers):
             role = Role.MAIN if instance == routes.main else Role.REPLICA
             answer = view.instance(instance).answer
             host = self._host(instance, view)
             if host and answer is not None and self._may_read(instance, role, answer, view):
-                share = share_of(lag_of(self._cluster, view, instance))
-                port = self._bolt_port
-                found.append(Upstream(instance, answer.incarnation, host, port, share))
+                found.append(
+                    Upstream(
+                        instance,
+                        answer.incarnation,
+                        host,
+                        self._bolt_port,
+                        share_of(lag_of(self._cluster, view, instance)),
+                        may_become_main(view, instance),
+                    )
+                )
         return tuple(found)
 
     def _may_read(self, instance: Instance, role: Role, answer: ProbeAnswered, view: View) -> bool:

@@ -155,13 +155,12 @@ class Gateways:
             self._on_settled()
 
     def serve_until(self, deadline_s: float) -> None:
-        """Move RW's self-fence."""
-        if Kind.RW not in self._kinds:
-            return
-        if self.workers is not None:
-            self.workers.serve_until(Kind.RW, deadline_s)
-        else:
-            self.by_kind[Kind.RW].serve_until(deadline_s)
+        """Move the self-fence: of RW, and of RO's sessions with who may become main (S14)."""
+        for kind in self._kinds:
+            if self.workers is not None:
+                self.workers.serve_until(kind, deadline_s)
+            else:
+                self.by_kind[kind].serve_until(deadline_s)
 
     def confirm(self, wish: Wish, asked_at_s: float) -> None:
         """As Gateway.confirm."""

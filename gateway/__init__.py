@@ -5,11 +5,11 @@ the gateway turned away is counted with its reason. It never asks Kubernetes or 
 who may be reached, and whether that is still verified, is told to it. Imports trio, attrs and the
 standard library only.
 
-Rooms: `desk` (one gateway: its route and its door) lets clients wait in the `hall` and has those on
-the `floor` relayed by the `pump` and its `mover`, or by `secure` where TLS is spoken. Whoever owns
-the loop drives the desks: `gateway` in a trio task, `worker` in a process of its own, which
-`workers` starts, tells and restarts, by `messages`. Only `gateway`, `workers` and `launcher` know
-trio: a worker imports none of them, so that it stays small.
+Rooms: `desk` (one gateway: its route, its door, its deadline) lets clients wait in the `hall` and
+has those on the `floor` relayed by the `pump` and its `mover`, or by `secure` where TLS is spoken.
+Whoever owns the loop drives the desks: `gateway` in a trio task, `worker` in a process of its own,
+which `workers` starts, tells and restarts, by `messages`. Only `gateway`, `workers` and `launcher`
+know trio: a worker imports none of them, so that it stays small.
 """
 
 import importlib

@@ -131,6 +131,7 @@ def _upstream(f: _Fields) -> Upstream:
         host=f.text("host"),
         port=f.whole("port", 1),
         weight=f.number("weight"),
+        may_become_main=f.flag("may_become_main"),
     )
     f.end()
     return upstream

@@ -14,12 +14,13 @@ from typing import Any
 
 from gateway import wire
 from gateway.counters import Counters, Tally
+from gateway.deadline import Deadline
 from gateway.door import Door
 from gateway.errors import StaleRoute
 from gateway.floor import Floor
 from gateway.greeting import Greeter, NotGreeted
 from gateway.hall import BROKEN, FULL_MASK, RDHUP, Hall
-from gateway.link import JOINED, LEFT, NEVER, SPOKE, End, Fence, Link
+from gateway.link import JOINED, LEFT, SPOKE, End, Link
 from gateway.pump import RELAY_MASK, Pump
 from gateway.questions import Questions
 from gateway.rates import Rates
@@ -55,12 +56,18 @@ class Desk:
         self.pump = Pump(clock=clock) if pump is None else pump
         self._owns_pump = pump is None
         self.door = Door(self.pump, clock, self._admit)
-        self.fence = Fence(self._fence) if kind is Kind.RW else None
+        self.deadline = Deadline(kind, clock, self._on_due)
         self.session_bytes_max = limits.session_bytes_max
         self._tally = Tally()
         self.questions = Questions(need_confirmation)
         self.floor = Floor(
-            self.pump, self._tally, clock, limits.idle_timeout_s, self._on_broken, on_over
+            self.pump,
+            self._tally,
+            clock,
+            limits.idle_timeout_s,
+            self._on_broken,
+            on_over,
+            self.deadline.fence_of,
         )
         self._rates = Rates(limits.rate_per_s, limits.rate_burst) if limits.rate_per_s else None
         has_to_greet = limits.greets or limits.upstream_tls is not None
@@ -72,12 +79,13 @@ class Desk:
             clock,
             self.questions,
             self._greeter,
-            is_fenced=self._is_fenced,
+            deadline=self.deadline,
             begin=self.floor.begin,
             on_over=on_over,
         )
         self._wants_peer = self._rates is not None or on_over is not None
         self._route: Route | None = None
+        self._was_due = False  # when upstreams were looked at last
 
     # ---------------------------------------------------------------- driven by the owner
 
@@ -139,11 +147,20 @@ class Desk:
             cut = self.floor.cut(gone, Ending.CUT)
         else:
             self.floor.drain(gone, route.drain_until_s)
-        open_to = () if route.is_held else route.upstreams
-        self.hall.is_routed = bool(open_to)
-        self.hall.targets.follow(open_to, self._clock())
-        self.hall.start_over(() if route.is_held else allowed)
+        self._open(route, allowed)
         return cut
+
+    def _open(self, route: Route, allowed: frozenset[UpstreamKey]) -> None:
+        """Let new clients go where they may go now; who was on the way elsewhere begins again."""
+        self._was_due = self.deadline.is_due
+        if self._kind is Kind.RO:
+            self.floor.keep_fences(route.upstreams, is_due=self._was_due)
+        upstreams = tuple(u for u in route.upstreams if self.deadline.may_serve(u))
+        if route.is_held:
+            upstreams = ()
+        self.hall.is_routed = bool(upstreams)
+        self.hall.targets.follow(upstreams, self._clock())
+        self.hall.start_over(allowed.intersection(upstream.key for upstream in upstreams))
 
     def confirm(self, key: UpstreamKey, asked_at_s: float) -> None:
         """See `Gateway.confirm`."""
@@ -161,11 +178,11 @@ class Desk:
 
     def serve_until(self, deadline_s: float | None) -> None:
         """See `Gateway.serve_until`."""
-        if self.fence is None:
-            return
         self.keep_fence()  # what was over stays over, even if nobody looked in time
-        self.fence.at_s = NEVER if deadline_s is None else deadline_s
+        self.deadline.set(deadline_s)
         self.keep_fence()
+        if self._was_due and self._route is not None:
+            self._open(self._route, self._route.keys)
 
     def counters(self) -> Counters:
         """The present numbers, running sessions included."""
@@ -200,8 +217,7 @@ class Desk:
         self.pump.watch_end(session.client, RELAY_MASK if self._greeter is None else FULL_MASK)
         if self._wants_peer:
             session.peer = address[0]
-        fence = self.fence
-        if fence is not None and now_s >= fence.at_s:
+        if self.deadline.closes_all:
             self.hall.refuse(session, Refusal.SELF_FENCE)
         elif is_full:
             self.hall.refuse(session, Refusal.MAX_CONNECTIONS)
@@ -259,18 +275,20 @@ class Desk:
 
     # ---------------------------------------------------------------- the fence
 
-    def _is_fenced(self) -> bool:
-        """Whether the time in which clients may be answered is over."""
-        fence = self.fence
-        return fence is not None and self._clock() >= fence.at_s
-
     def keep_fence(self) -> None:
-        """End everything if that time is over."""
-        if (self.hall.waiting or self.floor.sessions) and self._is_fenced():
-            self._fence()
+        """End what may not go on if the time for it is over."""
+        if self._kind is Kind.RW:
+            if (self.hall.waiting or self.floor.sessions) and self.deadline.is_due:
+                self._on_due()
+        elif self.deadline.is_due and not self._was_due:
+            self._on_due()
 
-    def _fence(self) -> None:
-        self._clear(Ending.SELF_FENCE, Refusal.SELF_FENCE)
+    def _on_due(self) -> None:
+        """RW: nobody is served. RO: only those are whose upstream cannot have become main."""
+        if self._kind is Kind.RW:
+            self._clear(Ending.SELF_FENCE, Refusal.SELF_FENCE)
+        elif self._route is not None:
+            self._open(self._route, self._route.keys)
 
     def _clear(self, ending: Ending, refusal: Refusal) -> None:
         self.floor.cut(tuple(self.floor.sessions), ending)

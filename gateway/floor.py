@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection
 from gateway import wire
 from gateway.counters import Tally
 from gateway.drain import Drain
-from gateway.link import NEVER, Link
+from gateway.link import NEVER, Fence, Link
 from gateway.pump import Pump
 from gateway.reasons import Ending
+from gateway.route import Upstream
 from gateway.session import ENDED, RELAYING, Session
 
 IDLE_SWEEPS = 10  # in one idle timeout: a session may outlive it by a tenth
@@ -31,6 +32,7 @@ class Floor:
       clock: monotonic seconds.
       idle_timeout_s: see Limits.
       on_broken: told about a session whose upstream ended it.
+      fence_of: what answers of an upstream have to meet.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class Floor:
         idle_timeout_s: float | None,
         on_broken: Callable[[Session], None],
         on_over: Callable[[Session, Ending], None] | None,
+        fence_of: Callable[[Upstream], Fence | None],
     ) -> None:
         self._pump, self._tally, self._clock = pump, tally, clock
         self._idle_timeout_s, self._on_broken, self._on_over = idle_timeout_s, on_broken, on_over
+        self._fence_of = fence_of
         self.sessions: set[Session] = set()
         self._young: deque[Session] = deque()
         self._sweep_at_s = 0.0
@@ -74,6 +78,8 @@ class Floor:
         session.touched_at_s = now_s
         self._tally.waits_s.add(now_s - session.arrived_at_s)
         self._young.append(session)
+        assert session.target is not None
+        session.ends[1].fence = self._fence_of(session.target.upstream)
         if session.secure is not None:
             session.secure.begin()
         else:
@@ -86,6 +92,20 @@ class Floor:
         if reason in BY_ROUTE:
             self._tally.count_cut(len(links))
         return len(links)
+
+    def keep_fences(self, upstreams: Collection[Upstream], *, is_due: bool) -> None:
+        """These are the present ones: the answers of others than before may have to meet the fence
+        now. With `is_due` sessions with them end."""
+        fences = {upstream.key: self._fence_of(upstream) for upstream in upstreams}
+        fenced = []
+        for session in self.sessions:
+            _, upstream = session.ends
+            if session.key in fences:
+                upstream.fence = fences[session.key]
+            if upstream.fence is not None:
+                fenced.append(session)
+        if is_due:
+            self.cut(fenced, Ending.SELF_FENCE)
 
     def drain(self, sessions: Collection[Session], until_s: float) -> None:
         """End each of these between two requests, the rest at `until_s`. Replaces an earlier

@@ -11,18 +11,18 @@ import trio
 
 from gateway import wire
 from gateway.counters import Counters
+from gateway.deadline import FENCED_FROM_THE_START
 from gateway.desk import Desk
 from gateway.route import Kind, Limits, Route, Upstream
 
 BATCHES_MAX = 8  # before other tasks have a turn; one of 256 small messages takes about 2 ms
-FENCED_FROM_THE_START = float("-inf")
 
 
 class Gateway:
     """Relays TCP sessions to the upstreams of the present route.
 
-    A RW gateway is fenced until `serve_until` is first called: nobody has confirmed yet that it
-    may answer clients. A RO gateway has no deadline.
+    It is fenced until `serve_until` is first called: nobody has confirmed yet that it may answer
+    clients. Of a RO gateway that concerns upstreams which may become main, nobody else.
 
     Args:
       kind: RW or RO; decides what a new route lets live.
@@ -45,8 +45,7 @@ class Gateway:
     ) -> None:
         self._on_settled = on_settled
         self._desk = Desk(kind, limits, need_confirmation=need_confirmation, clock=clock)
-        if self._desk.fence is not None:
-            self._desk.fence.at_s = FENCED_FROM_THE_START
+        self._desk.deadline.set(FENCED_FROM_THE_START)
 
     async def run(
         self,
@@ -116,7 +115,8 @@ class Gateway:
 
     def serve_until(self, deadline_s: float | None) -> None:
         """Set the self-fence: from then on no byte goes to a client, every session is cut and new
-        clients are refused, until a later deadline is set. None: no deadline."""
+        clients are refused, until a later deadline is set. RO does so with upstreams that may
+        become main, and sends their clients to the others. None: no deadline."""
         self._desk.serve_until(deadline_s)
 
     def stop_accepting(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from gateway import wire
 from gateway.counters import Tally
+from gateway.deadline import Deadline
 from gateway.greeting import Greeter
 from gateway.link import ARMED, NEVER, SPOKE, End
 from gateway.pump import Pump
@@ -34,7 +35,7 @@ class Hall:
 
     Args:
       greeter: knows the TLS of upstreams; None: in the clear.
-      is_fenced: whether clients may not be answered now.
+      deadline: past it held clients are not dialled for, if it closes the gateway.
       begin: takes over a session that is confirmed.
       on_over: told about each refusal; None: nobody wants to know.
 
@@ -53,13 +54,13 @@ class Hall:
         questions: Questions,
         greeter: Greeter | None,
         *,
-        is_fenced: Callable[[], bool],
+        deadline: Deadline,
         begin: Callable[[Session, float], None],
         on_over: Callable[[Session, Refusal | Ending], None] | None,
     ) -> None:
         self._pump, self._limits, self._tally, self._clock = pump, limits, tally, clock
         self._questions, self._greeter = questions, greeter
-        self._is_fenced, self._begin, self._on_over = is_fenced, begin, on_over
+        self._deadline, self._begin, self._on_over = deadline, begin, on_over
         self.targets = Targets()
         self.waiting: dict[Session, None] = {}
         self.held: dict[Session, None] = {}
@@ -149,7 +150,7 @@ class Hall:
 
     def _release(self, now_s: float) -> None:
         """Dial for held clients in order of arrival, while an upstream can be chosen."""
-        if not self.held or not self.targets.has_choice(now_s) or self._is_fenced():
+        if not self.held or not self.targets.has_choice(now_s) or self._deadline.closes_all:
             return
         for session in list(self.waiting):
             if session in self.held and not self._maybe_dial(session, now_s):

@@ -61,7 +61,6 @@ class Fence:
 class Owner(Protocol):
     """Who made a link and is told about it."""
 
-    fence: Fence | None
     session_bytes_max: int | None
 
     def on_waiting(self, end: "End", event: int) -> None:
@@ -80,7 +79,7 @@ class End:
     Attributes:
       fd: its descriptor, -1 once it is closed: the number may have a new owner then.
       to: the peer's descriptor while one read and one write will do; None: the careful path.
-      fence: of the gateway, on the end whose bytes go to the client of a RW session; else None.
+      fence: on the end whose bytes go to the client, where these have a deadline; else None.
       delivered_bytes: read here and taken by the peer's socket.
       pending: what is still to be written *to this* socket.
       flags: JOINED and the others above.

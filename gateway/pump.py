@@ -104,7 +104,6 @@ class Pump:
         client.to, upstream.to = upstream.fd, client.fd
         client.flags |= JOINED
         upstream.flags |= JOINED
-        upstream.fence = owner.fence
         if owner.session_bytes_max is not None:
             for end in (client, upstream):
                 end.flags |= METERED

@@ -43,6 +43,7 @@ class Upstream:
       host: an IP address. Anything else raises ValueError.
       port: TCP port of Bolt.
       weight: share of RO sessions in relation to others; 1 for one that lags nothing.
+      may_become_main: RO goes on with it only while the self-fence is kept (S14).
     """
 
     instance: str
@@ -50,6 +51,7 @@ class Upstream:
     host: str = attrs.field(validator=_is_address)
     port: int
     weight: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    may_become_main: bool = False
 
     @property
     def key(self) -> UpstreamKey:

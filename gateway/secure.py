@@ -78,8 +78,8 @@ class SecureRelay:
             self._pump.mover.unfinished.append(end)
 
     def _is_fenced(self, end: End) -> bool:
-        fence = self._session.owner.fence
-        if fence is None or not end.is_upstream or not self._pump.is_due(fence):
+        fence = end.fence
+        if fence is None or not self._pump.is_due(fence):
             return False
         fence.on_due()
         return True

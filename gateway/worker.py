@@ -1,7 +1,8 @@
 """The relay process: the desks of both gateways on one pump, and a packet socket to its parent.
 
-Promise (S6): the fence is looked at in this process before every write to a RW client, by a clock
-that all processes share, so RW closes by itself when the parent dies, hangs, or stops to confirm.
+Promise (S6, S14): the fence is looked at in this process before every write to a client whom it
+concerns, by a clock that all processes share. So RW closes by itself when the parent hangs or stops
+to confirm, and RO leaves those who may have become main meanwhile.
 When the parent's socket ends, or says what is no message, everything is cut and the process exits.
 Imports attrs and the standard library only, to stay small: see docs/performance.md.
 
@@ -18,6 +19,7 @@ import time
 from collections import deque
 
 from gateway import messages as m
+from gateway.deadline import FENCED_FROM_THE_START
 from gateway.decoding import decode
 from gateway.desk import Desk
 from gateway.errors import Malformed, StaleRoute
@@ -30,7 +32,6 @@ from gateway.wire import Socket
 COUNT_S = 0.25  # between two messages of counters; the parent takes their absence for a hang
 OUTBOX_MAX = 1000
 PACKETS_MAX = 64  # of the parent, in one turn
-FENCED_FROM_THE_START = float("-inf")
 GARBAGE_OBJECTS = 50_000  # links leave few cycles; a collection looks at every session
 
 
@@ -149,8 +150,7 @@ class Worker:
             raise Malformed(f"descriptor {message.listener}: {error}") from error
 
         desk = self._make_desk(message)
-        if desk.fence is not None:
-            desk.fence.at_s = FENCED_FROM_THE_START
+        desk.deadline.set(FENCED_FROM_THE_START)
         self._desks[kind] = desk
         desk.door.open(listener)
 

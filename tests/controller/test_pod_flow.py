@@ -287,16 +287,22 @@ async def test_a_deaf_gateway_reads_only_who_cannot_have_become_main(
 ) -> None:
     """While a pod cannot confirm the head others may promote an eligible replica, and its readers
     would reach a writable instance (S14); the others are read on, and all again afterwards. Where
-    reads of the main are allowed nothing changes."""
+    reads of the main are allowed nothing changes. The relay is told beforehand, for it does the
+    same when its controller stands still."""
     scene = Scene(nursery, evolve(POLICY, read_fallback_main=fallback))
 
     def read_from(pod: str) -> set[str]:
         return {u.instance for u in scene.gateways[pod].routes[Kind.RO].upstreams}
 
+    def told_as_eligible(pod: str) -> set[str]:
+        readers_of = scene.gateways[pod].routes[Kind.RO].upstreams
+        return {u.instance for u in readers_of if u.may_become_main}
+
     with trio.fail_after(LIMIT_S):
         await operational(scene)
         everybody = {"memgraph-1", "memgraph-2"}
         await scene.wait(lambda: read_from("controller-1") == everybody, "readers")
+        assert told_as_eligible("controller-1") == everybody - readers
         scene.world.leaseless.add("controller-1")
         await trio.sleep(5.1)
         assert read_from("controller-1") == readers

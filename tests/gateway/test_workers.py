@@ -29,6 +29,7 @@ class Pod:
 
     workers: Workers
     server: Server
+    kind: Kind = Kind.RW
     address: tuple[str, int] = ("", 0)
     marked: list[int] = attrs.Factory(list)
     over: list[messages.Over] = attrs.Factory(list)
@@ -41,12 +42,12 @@ class Pod:
 
     def route(self, term: int, *upstreams: Upstream, drain_until_s: float | None = None) -> None:
         self.workers.apply(
-            Kind.RW, Route(term, upstreams, "as the test wants", drain_until_s=drain_until_s)
+            self.kind, Route(term, upstreams, "as the test wants", drain_until_s=drain_until_s)
         )
 
     @property
     def counters(self) -> Counters:
-        return self.workers.counters(Kind.RW)
+        return self.workers.counters(self.kind)
 
     async def until(self, condition: Callable[[], object]) -> None:
         """The caller has a deadline."""
@@ -55,8 +56,8 @@ class Pod:
 
     async def numbers_came(self) -> None:
         """The worker has told its numbers once more."""
-        before = self.workers._slots[0].counters.get(Kind.RW)
-        await self.until(lambda: self.workers._slots[0].counters.get(Kind.RW) is not before)
+        before = self.workers._slots[0].counters.get(self.kind)
+        await self.until(lambda: self.workers._slots[0].counters.get(self.kind) is not before)
 
     async def joined(self) -> tuple[socket.socket, socket.socket]:
         """A session that has carried a question and its answer."""
@@ -75,9 +76,14 @@ class Pod:
 
 @asynccontextmanager
 async def pod(
-    count: int = 1, limits: Limits | None = None, *, tells_sessions: bool = False
+    count: int = 1,
+    limits: Limits | None = None,
+    *,
+    kind: Kind = Kind.RW,
+    tells_sessions: bool = False,
 ) -> AsyncIterator[Pod]:
-    """Open RW to one upstream in term 1; afterwards no process and no descriptor is left."""
+    """Open RW (or RO, then of that one) to one upstream in term 1; afterwards no process and no
+    descriptor is left."""
     before = descriptors()
     made: Pod
 
@@ -86,19 +92,19 @@ async def pod(
 
     with trio.fail_after(30):
         workers = Workers(
-            {Kind.RW: limits or Limits(), Kind.RO: Limits()},
+            {each: limits if limits and each is kind else Limits() for each in Kind},
             count,
             on_need=need,
             on_marked=lambda number: made.marked.append(number),
             on_over=(lambda over: made.over.append(over)) if tells_sessions else None,
             on_trouble=lambda text: made.troubles.append(text),
         )
-        made = Pod(workers, Server())
-        made.workers.serve_until(Kind.RW, trio.current_time() + LATER_S)
+        made = Pod(workers, Server(), kind)
+        made.workers.serve_until(kind, trio.current_time() + LATER_S)
         made.route(1, made.upstream)
         here = {Kind.RW: ("127.0.0.1", 0), Kind.RO: ("127.0.0.1", 0)}
         async with trio.open_nursery() as nursery:
-            made.address = (await nursery.start(workers.run, here))[Kind.RW]
+            made.address = (await nursery.start(workers.run, here))[kind]
             try:
                 yield made
             finally:

@@ -151,6 +151,21 @@ GATEWAYS: tuple[Mutant, ...] = (
         "        fits = answer.role is role and ours and ",
         "        fits = ours and ",
     ),
+    pod(
+        "the relay is not told who may become main",
+        "S14",
+        "gatekeeper.py",
+        "                        may_become_main(view, instance),\n",
+        "                        False,\n",
+    ),
+    Mutant(
+        "readers have no deadline in the relay",
+        "S14",
+        "gateway/deadline.py",
+        "        return self._fence if self._is_rw or upstream.may_become_main else None\n",
+        "        return self._fence if self._is_rw else None\n",
+        GATEWAY,
+    ),
     core(
         "a silent gateway is waited for in vain",
         "liveness",

@@ -2,9 +2,9 @@
 
 Promise: the route semantics of `gateway`: an older term is refused, a new term cuts every RW
 session, a session is used only after the verifier has answered a question asked after it was
-dialled, and after the deadline no answer reaches a client. A reply that waited in a frozen process
-meets the deadline before it goes on (S6). What a newcomer gets wrong: nothing here is believed by
-the checkers but what a client was told.
+dialled, and after the deadline no answer reaches a client; of RO none of an instance that may have
+become main. A reply that waited in a frozen process meets the deadline before it goes on (S6). What
+a newcomer gets wrong: nothing here is believed by the checkers but what a client was told.
 """
 
 from collections.abc import Callable, Iterable
@@ -72,7 +72,7 @@ class Relay:
         self.sessions: set[Session] = set()
         self.readings: set[Session] = set()
         self.closed_at_s = 0.0  # when RW was last told to be closed
-        self.deadline_s = float("-inf")
+        self.deadline_s = float("-inf")  # of RW, and of readers of who may become main
         self.is_dead = False
         self._routed = trio.Event()
 
@@ -149,7 +149,9 @@ class Relay:
     def readable(self) -> tuple[Upstream, ...]:
         """Whom a client could read from through it at this moment."""
         route = self.routes.get(Kind.RO)
-        return route.upstreams if route and not self.is_dead else ()
+        is_over = trio.current_time() >= self.deadline_s
+        everybody = route.upstreams if route and not self.is_dead else ()
+        return tuple(u for u in everybody if not (is_over and u.may_become_main))
 
     def end(self) -> None:
         """The process is gone."""
@@ -206,6 +208,7 @@ class Relay:
         instance = session.instance
         await trio.sleep(HOP_S)
         is_reached = self._network.joins(self.pod, instance.name) and not instance.is_hung
+        await self._pass_on(session)
         return is_reached and not session.is_cut and instance.process == session.process
 
     async def write(self, session: Session, write: int) -> Outcome:
@@ -264,6 +267,7 @@ class Relay:
     def _keep_fence(self) -> None:
         if trio.current_time() >= self.deadline_s:
             self._cut_all(self.sessions)
+            self._cut_all(s for s in self.readings if s.upstream.may_become_main)
 
     def _cut(self, session: Session) -> None:
         session.is_cut = True
