@@ -273,6 +273,7 @@ def snapshot(pod: ControllerPod, gateways: Gateways, around: Surroundings) -> Sn
         turned_at_s=loop.turned_at_s,
         refusals=loop.refusals,
         ledger_lines=chronicle.ledger.lines,
+        earlier_lines=pod.recollection.lines,
         is_ledger_verified=chronicle.was_read and not chronicle.trouble,
         ledger_trouble=chronicle.trouble,
         kube_trouble={**pod.all_troubles(), **around.troubles},

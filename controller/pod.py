@@ -36,6 +36,7 @@ from controller.ports import (
     StoredLedger,
 )
 from controller.prober import Prober
+from controller.recollection import Recollection
 from controller.tally import Tally
 from statemachine import commands as c
 from statemachine.archive import LIMITS, Limits
@@ -144,6 +145,8 @@ class ControllerPod:
         )
         self.loop.followers.append(self.tally.follow)
         self.loop.observers.append(self.tally.observed)
+        self.recollection = Recollection(chronicle, adapters.archives)
+        self.loop.followers.append(self.recollection.follow)
         self.announcer = self._make_announcer(adapters)
         self.loop.after_command = self._after_command
         self._probers: dict[Instance, Prober] = {}
@@ -179,6 +182,7 @@ class ControllerPod:
             nursery.start_soon(
                 self.loop.chronicle.keep_up, partial(self._trouble, "archives of the ledger")
             )
+            nursery.start_soon(self.recollection.run)
             nursery.start_soon(self.gatekeeper.run)
             nursery.start_soon(self._contend)
 

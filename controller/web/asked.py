@@ -94,7 +94,7 @@ def _waits_for(snapshot: Snapshot, request: Request) -> str:
 
 def answers_of(snapshot: Snapshot) -> Iterator[Document]:
     """The answers in the ledger, oldest first."""
-    for line in snapshot.ledger_lines:
+    for line in snapshot.told_lines:
         if '"request":"' not in line:
             continue  # most lines; decoding them all at every scrape would cost
         entry = json.loads(line)

@@ -174,8 +174,8 @@ def _is_stray(snapshot: Snapshot, name: Instance) -> bool:
 
 
 def change_metrics(snapshot: Snapshot) -> Iterator[Metric]:
-    """The last failover in the ledger at hand, and what it may have lost."""
-    failovers = [c for c in changes(snapshot.ledger_lines) if c.is_failover]
+    """The last failover that the ledger tells of, and what it may have lost."""
+    failovers = [c for c in changes(snapshot.told_lines) if c.is_failover]
     last = failovers[-1] if failovers else None
     text = "From the decision to each step of the last failover in the ledger"
     yield labelled("last_failover_seconds", text, ("step",), _steps(last) if last else ())

@@ -114,6 +114,8 @@ class Snapshot:
     turned_at_s: float = float("-inf")  # when the loop last finished a turn
     refusals: tuple[Refusal, ...] = ()
     ledger_lines: tuple[str, ...] = field(default=(), repr=False)
+    earlier_lines: tuple[str, ...] = field(default=(), repr=False)
+    """Of what stood before the live part: the newest entries and the last change of main."""
     is_ledger_verified: bool = False  # it was read, and what was read is what we have
     ledger_trouble: str = ""
     kube_trouble: Mapping[str, str] = field(factory=dict, hash=False)  # what -> text; "" = fine
@@ -130,6 +132,11 @@ class Snapshot:
     network_policy: str = "unknown"  # of POLICY_STATES
     tally: Tally = field(factory=idle_tally, eq=False, repr=False)
     kube_tally: KubeTally = field(factory=KubeTally, eq=False, repr=False)
+
+    @property
+    def told_lines(self) -> tuple[str, ...]:
+        """The ledger as far as people want to see it, in order; there may be gaps."""
+        return (*self.earlier_lines, *self.ledger_lines)
 
     @property
     def head_age_from_s(self) -> float | None:

@@ -124,7 +124,7 @@ def change_document(snapshot: Snapshot) -> Document | None:
 
 def last_change(snapshot: Snapshot, *, failovers_only: bool) -> Document | None:
     """The last change of main, renewals included or not, with its timings."""
-    found = [c for c in changes(snapshot.ledger_lines) if c.is_failover or not failovers_only]
+    found = [c for c in changes(snapshot.told_lines) if c.is_failover or not failovers_only]
     return _timings(snapshot, found[-1]) if found else None
 
 

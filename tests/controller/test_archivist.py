@@ -12,7 +12,7 @@ from controller.archivist import RETRY_S, Retention
 from controller.errors import KubeForbidden, KubeUnavailable, LedgerOutcomeUnknown
 from controller.ports import StoredArchive
 from statemachine.archive import Limits, Part, bridge
-from statemachine.codec import LedgerCorrupt
+from statemachine.codec import LedgerCorrupt, decode
 from statemachine.ids import Phase
 from statemachine.ledger import Ledger, fold
 from statemachine.observations import Request
@@ -86,6 +86,9 @@ async def test_a_long_ledger_is_cut_and_every_pod_follows(
         ledgers = {p.loop.chronicle.ledger for p in scene.pods.values()}
         assert ledgers == {scene.live}
         assert not any(p.loop.chronicle.trouble for p in scene.pods.values())
+        await trio.sleep(2)
+        first = {decode(p.recollection.lines[0]).seq for p in scene.pods.values()}
+        assert all(seq < scene.live.base_seq for seq in first)
         scene.world.kill("memgraph-0")
         await scene.wait_phase(Phase.DEGRADED)
         await scene.wait_writable("memgraph-1")

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from controller.web import ledger_document, status_document
 from controller.web.instances import names_of
+from controller.web.page.live import LivePage
 from controller.web.status import problems
 from statemachine.cluster import Change
 from statemachine.ids import Instance, Mode, Phase, Role, RowStatus, Seq, Term
@@ -198,3 +199,16 @@ def test_a_loop_that_does_not_turn_is_a_problem() -> None:
     """A hung loop shows old facts; the document says so, for the ages alone are overlooked."""
     assert "the loop of this pod does not turn" in problems(p.snapshot(now_s=p.NOW_S + 31))
     assert problems(p.snapshot(cluster=p.cluster(seq=Seq(1), term=Term(1)))) == []
+
+
+def test_a_failover_that_moved_into_an_archive_is_still_told() -> None:
+    """The live part begins behind it; what was kept of the entries before says who was main, and
+    the timeline shows them."""
+    lines = p.history().lines
+    cut = p.snapshot(ledger_lines=lines[6:], earlier_lines=lines[2:6])
+    for name in ("last_change", "last_failover"):
+        assert status_document(cut, NOW)[name]["old_main"] == "memgraph-0"
+    bare = p.snapshot(ledger_lines=lines[6:])
+    assert status_document(bare, NOW)["last_failover"] is None
+    page = LivePage(lambda: cut).page()
+    assert "because of main_lost" in page

@@ -83,9 +83,9 @@ class LivePage:
 
     def _timeline(self, snapshot: Snapshot) -> Markup:
         """Rendered anew only when the ledger went on."""
-        key = (int(snapshot.cluster.seq), snapshot.ledger_head)
+        key = (len(snapshot.told_lines), snapshot.ledger_head)
         if self._history[0] != key or not snapshot.ledger_head:
-            self._history = (key, timeline(snapshot.ledger_lines))
+            self._history = (key, timeline(snapshot.told_lines))
         return self._history[1]
 
 
