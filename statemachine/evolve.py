@@ -7,10 +7,9 @@ ever, so a change in here needs a new version in the codec or must leave old fol
 from collections.abc import Callable
 from typing import Any
 
-from attrs import evolve as change
-
 from statemachine import events as e
 from statemachine.cluster import Change, Cluster, Refused, Registration
+from statemachine.edits import change
 from statemachine.events import Event
 from statemachine.folds import (
     ASKED,

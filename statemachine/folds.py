@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from attrs import evolve as change
-
 from statemachine import events as e
 from statemachine.cluster import Archived, Change, Cluster, Pause, SetAside
+from statemachine.edits import change
 from statemachine.ids import Instance, Seq, Term
 
 

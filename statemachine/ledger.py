@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from attrs import define, field
-from attrs import evolve as change
 
 from statemachine.cluster import Cluster
 from statemachine.codec import Entry, LedgerCorrupt, decode, encode, key_of
+from statemachine.edits import change
 from statemachine.events import Event
 from statemachine.evolve import evolve
 from statemachine.ids import Seq
@@ -162,7 +162,7 @@ def fold_on(known: Ledger, data: Mapping[str, str]) -> Ledger:
     """As `fold`, verifying only what came after `known` when its lines still stand in `data`; a
     snapshot that was moved on within them has to be what they fold to."""
     base = _moved_on(known, data.get(SNAPSHOT_KEY))
-    if base is None or any(data.get(key) != line for key, line in base.data.items()):
+    if base is None or not base.data.items() <= data.items():
         return fold(data)
     return _vouched(fold_lines(base, data))
 

@@ -7,8 +7,6 @@ of two facts by the time when the question was *asked*.
 from collections.abc import Callable
 from typing import Any, assert_never
 
-from attrs import evolve as change
-
 from statemachine.commands import (
     Demote,
     Mark,
@@ -19,6 +17,7 @@ from statemachine.commands import (
     WithdrawResetToken,
     WriteResetToken,
 )
+from statemachine.edits import change
 from statemachine.ids import Instance, Role, RowStatus, Seq
 from statemachine.observations import (
     CommandEnded,
@@ -54,7 +53,11 @@ REFUSED_REGISTRATIONS_MAX = 32  # names are never reused; only the newest can st
 
 def observe(view: View, seen: Observation) -> View:
     """The view after this observation; its clock never goes back."""
-    view = change(view, now_s=max(view.now_s, seen.at_s))
+    if isinstance(seen, Ticked):
+        now_s, wall_s = max(view.now_s, seen.at_s), max(view.wall_s, seen.wall_s)
+        return change(view, now_s=now_s, wall_s=wall_s)
+    if seen.at_s > view.now_s:
+        view = change(view, now_s=seen.at_s)
     match seen:
         case ProbeAnswered():
             return _with(view, seen.instance, lambda i: _answered(i, seen))
@@ -77,8 +80,6 @@ def observe(view: View, seen: Observation) -> View:
             return _folded(view, seen)
         case RequestsListed():
             return _requests_listed(view, seen)
-        case Ticked():
-            return change(view, wall_s=max(view.wall_s, seen.wall_s))
         case _:
             assert_never(seen)
 

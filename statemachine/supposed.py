@@ -5,9 +5,8 @@ gets wrong: that is an assumption, not a record. What was really seen then is in
 entries, and only there.
 """
 
-from attrs import evolve as change
-
 from statemachine.cluster import Cluster
+from statemachine.edits import change
 from statemachine.ids import Incarnation, Instance, Role, RowStatus
 from statemachine.observations import Container, GatewayFacts, PodFacts, ProbeAnswered, Row
 from statemachine.view import GatewayView, InstanceView, Policy, View

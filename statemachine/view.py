@@ -173,8 +173,10 @@ class View:
 
     def instance(self, instance: Instance) -> InstanceView:
         """What is known of an instance; an empty view when nothing is."""
-        found = next((i for i in self.instances if i.instance == instance), None)
-        return found or InstanceView(instance)
+        for seen in self.instances:
+            if seen.instance == instance:
+                return seen
+        return InstanceView(instance)
 
     def is_answering(self, instance: Instance) -> bool:
         """Whether its last probe was answered, and lately."""

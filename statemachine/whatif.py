@@ -7,12 +7,12 @@ world every command succeeds at once; the real one may be late, or break once mo
 
 import re
 
-from attrs import evolve as change
 from attrs import fields, frozen
 
 from statemachine.cluster import Cluster
 from statemachine.commands import Command
 from statemachine.decide import Refusal, decide
+from statemachine.edits import change
 from statemachine.events import Event
 from statemachine.evolve import evolve
 from statemachine.imagined import Supposition, World

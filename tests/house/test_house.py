@@ -92,6 +92,7 @@ def test_the_core_is_pure(path: Path) -> None:
         "pathlib",
         "sys",
         "heapq",
+        "operator",
     }
     tree = parsed(path)
     for module in imports(tree):
