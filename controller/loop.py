@@ -234,7 +234,11 @@ class Loop:
         self._tell(str(error))
 
     async def _restore(self) -> bool:
-        """Write our verified copy over a broken ledger, then go on in a new term (S16)."""
+        """Write our verified copy over a broken ledger, then go on in a new term (S16). Who has
+        never verified one has nothing to write: an empty history over data would adopt them."""
+        if not self.cluster.seq:
+            self._tell("this pod has verified no entry of the ledger, and nothing to restore from")
+            return False
         seen = max((g.facts.acked_seq for g in self.view.gateways), default=0)
         if seen > self.chronicle.ledger.seq:
             self._tell(f"a gateway has seen event {seen}, this pod only {self.cluster.seq}")
