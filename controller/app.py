@@ -109,6 +109,7 @@ async def _adapters(
         lease_duration_s=settings.lease_duration_s,
         renew_deadline_s=settings.lease_renew_deadline_s,
         retry_s=settings.lease_retry_s,
+        confirm_timeout_s=settings.gateway_self_fence_s / 2,
     )
     instances = BoltInstances(memgraph_access(settings), reign.is_on)
     async with (

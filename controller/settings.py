@@ -270,7 +270,7 @@ class Settings:
     lease_renew_deadline_s: float = setting(
         "LEASE_RENEW_DEADLINE", duration_s, "3500ms", "a leader that cannot renew stops acting"
     )
-    lease_retry_s: float = setting("LEASE_RETRY", duration_s, "500ms", "between two renewals")
+    lease_retry_s: float = setting("LEASE_RETRY", duration_s, "1s", "between two renewals")
 
     @property
     def mode(self) -> Mode:

@@ -68,7 +68,7 @@ class KubeGatewayLeases:
     async def _read_version(self) -> str:
         try:
             lease = await self._transport.request(
-                "GET", self._path, timeout_s=self._times.request_timeout_s
+                "GET", self._path, timeout_s=self._times.confirm_timeout_s
             )
         except KubeNotFound:
             return ""
@@ -84,7 +84,7 @@ class KubeGatewayLeases:
             self._path if version else self._names.leases_path,
             {"fieldManager": FIELD_MANAGER},
             body,
-            timeout_s=self._times.request_timeout_s,
+            timeout_s=self._times.confirm_timeout_s,
         )
         return version_of(written)
 

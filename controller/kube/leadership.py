@@ -3,6 +3,8 @@
 Promise: a reign has ended in its process before anybody else may begin one. The leader stops
 `renew_deadline_s` after it *sent* its last successful renewal; a candidate waits `lease_duration_s`
 since *it* saw the record change last. So only the rate of clocks matters, never what they show.
+A watch tells a candidate of renewals, so that it need not ask, and of a release; it decides
+nothing: who takes the Lease has read it by a quorum read, and a watch that is blind costs time.
 What a newcomer gets wrong: the times in the Lease are for people; nobody compares them with a
 clock. Source: the rules of client-go's leader election; the code is our own because the Python
 client's goes on leading when the API server hangs.
@@ -15,7 +17,6 @@ from datetime import datetime
 
 import structlog
 import trio
-from attrs import evolve, frozen
 
 from controller.errors import (
     KubeForbidden,
@@ -24,122 +25,18 @@ from controller.errors import (
     KubeUnavailable,
 )
 
-from .names import FIELD_MANAGER, JITTER, KubeNames, KubeTimes
-from .parsing import mapping, metadata, micro_time, number, text, texts, utc_now, version_of
+from .informer import Informer, Source
+from .leader_lease import LeaderLease, Record, record_of
+from .names import JITTER, KubeNames, KubeTimes
+from .parsing import utc_now
 from .transport import AnswerLost, Json, Transport, is_conflict
 
 log = structlog.get_logger(__name__)
 
 PAUSE_JITTER_MAX = 0.2  # of retry_s, so that candidates do not ask in step; as client-go
+QUIET_PERIODS = 2  # of retry_s without a renewal from the watch: then a candidate looks itself
+SOONER = 4  # times sooner than retry_s a renewal that failed is tried again: time is running
 TROUBLE = (KubeUnavailable, KubeForbidden, KubeRefused, KubeNotFound)
-
-
-@frozen
-class Record:
-    """The Lease as it was read. `version` "" means that there is none."""
-
-    version: str = ""
-    holder: str = ""
-    duration_s: float = 0.0
-    transitions: int = 0
-    acquired: str = ""
-    renewed: str = ""
-    annotations: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def is_free(self) -> bool:
-        """Whether nobody holds it: never made, deleted, or released."""
-        return not self.holder
-
-    @property
-    def claim(self) -> tuple[object, ...]:
-        """What only its holder changes: a label that somebody edits prolongs nothing."""
-        return (self.holder, self.transitions, self.acquired, self.renewed)
-
-
-def record_of(lease: Json) -> Record:
-    """The Lease's record; odd fields claim nothing but the holder."""
-    spec = mapping(lease.get("spec"))
-    return Record(
-        version=version_of(lease),
-        holder=text(spec.get("holderIdentity")),
-        duration_s=float(number(spec.get("leaseDurationSeconds"))),
-        transitions=number(spec.get("leaseTransitions")),
-        acquired=text(spec.get("acquireTime")),
-        renewed=text(spec.get("renewTime")),
-        annotations=tuple(texts(metadata(lease).get("annotations")).items()),
-    )
-
-
-class LeaderLease:
-    """The Lease on the API server: what it says, and writes by compare-and-set."""
-
-    def __init__(
-        self, transport: Transport, names: KubeNames, times: KubeTimes, now: Callable[[], datetime]
-    ) -> None:
-        self._transport, self._names, self._times, self._now = transport, names, times, now
-
-    @property
-    def _path(self) -> str:
-        return f"{self._names.leases_path}/{self._names.leader_lease}"
-
-    async def read(self) -> Record:
-        """What it says now, by a quorum read. Raises as `Transport.request`, but for 404."""
-        try:
-            return record_of(
-                await self._transport.request(
-                    "GET", self._path, timeout_s=self._times.lease_request_s
-                )
-            )
-        except KubeNotFound:
-            return Record()
-
-    async def take(self, seen: Record, identity: str) -> Record:
-        """Become the holder if nobody else wrote since `seen`. Raises as `Transport.request`."""
-        now = micro_time(self._now())
-        transitions = seen.transitions + 1 if seen.version else 0
-        return await self._write(
-            evolve(seen, holder=identity, acquired=now, transitions=transitions)
-        )
-
-    async def renew(self, held: Record) -> Record:
-        """Prolong what is ours. Raises as `Transport.request`."""
-        return await self._write(held)
-
-    async def release(self, held: Record) -> Record:
-        """Let anybody take it at once. Raises as `Transport.request`."""
-        return await self._write(evolve(held, holder=""))
-
-    async def _write(self, record: Record) -> Record:
-        is_new = not record.version
-        duration_s = self._times.lease_duration_s if record.holder else 1  # 0 is refused
-        meta: Json = {
-            "name": self._names.leader_lease,
-            "namespace": self._names.namespace,
-            "labels": self._names.labels("leader"),
-            "annotations": dict(record.annotations),
-        }
-        if not is_new:
-            meta["resourceVersion"] = record.version
-        written = await self._transport.request(
-            "POST" if is_new else "PUT",
-            self._names.leases_path if is_new else self._path,
-            {"fieldManager": FIELD_MANAGER},
-            {
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": meta,
-                "spec": {
-                    "holderIdentity": record.holder,
-                    "leaseDurationSeconds": math.ceil(duration_s),
-                    "acquireTime": record.acquired or micro_time(self._now()),
-                    "renewTime": micro_time(self._now()),
-                    "leaseTransitions": record.transitions,
-                },
-            },
-            timeout_s=self._times.lease_request_s,
-        )
-        return record_of(written)
 
 
 class LeaseLeadership:
@@ -166,21 +63,52 @@ class LeaseLeadership:
         self._trouble = ""
         self._former, self._next = "", self._new_identity()
         self._seen: Record | None = None
-        self._seen_at_s = -math.inf
+        self._seen_at_s = self._over_at_s = -math.inf  # it changed; its holder's time is over
+        self._is_told = False  # by the watch; else a look found it
+        self._freed = trio.Event()
+        query = (("fieldSelector", f"metadata.name={names.leader_lease}"),)
+        source = Source("leader lease", names.leases_path, query)
+        self._watch = Informer(
+            transport, source, times, _only_record, self._hear, _log_watch_trouble, jitter
+        )
 
     async def contend(self, reign: Callable[[str], Awaitable[None]]) -> None:
         """See `Leadership.contend`. An error of `reign` leaves, in an ExceptionGroup as from any
         nursery, after the Lease was released."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch.run)
+            while True:
+                held, sent_at_s = await self._win()
+                self._former, self._next = self._next, self._new_identity()
+                await _Reign(self._lease, self._times, held, sent_at_s).run(reign)
+                self._seen = None
+                await trio.sleep(self._times.retry_s)  # others may be healthier
+
+    async def _win(self) -> tuple[Record, float]:
+        """The record that makes us leader, and when its write was sent."""
         while True:
+            self._freed = trio.Event()
             won = await self._maybe_win()
-            if won is None:
-                await trio.sleep(self._times.retry_s * (1 + PAUSE_JITTER_MAX * self._jitter()))
-                continue
-            held, sent_at_s = won
-            self._former, self._next = self._next, self._new_identity()
-            await _Reign(self._lease, self._times, held, sent_at_s).run(reign)
-            self._seen = None
-            await trio.sleep(self._times.retry_s)  # others may be healthier
+            if won is not None:
+                return won
+            await self._wait_for_a_chance()
+
+    async def _wait_for_a_chance(self) -> None:
+        """Block until the watch says that nobody holds it, or until it is time to look."""
+        pause_s = self._times.retry_s * (1 + PAUSE_JITTER_MAX * self._jitter())
+        looked_at_s = trio.current_time()
+        while trio.current_time() < (due_s := self._look_due_s(looked_at_s, pause_s)):
+            with trio.move_on_at(due_s):
+                await self._freed.wait()
+                return
+
+    def _look_due_s(self, looked_at_s: float, pause_s: float) -> float:
+        """After a pause; later while the watch tells of renewals; and just when the holder's time
+        is over."""
+        due_s = looked_at_s + pause_s
+        if self._is_told:
+            due_s = max(due_s, self._seen_at_s + QUIET_PERIODS * self._times.retry_s)
+        return min(due_s, self._over_at_s) if self._over_at_s > looked_at_s else due_s
 
     async def _maybe_win(self) -> tuple[Record, float] | None:
         """The record that makes us leader and when its write was sent; None: not now."""
@@ -200,14 +128,25 @@ class LeaseLeadership:
 
     def _is_vacant(self, seen: Record) -> bool:
         """Note the record, and say whether its holder's time is surely over."""
-        now_s = trio.current_time()
-        if self._seen is None or seen.claim != self._seen.claim:
-            self._seen, self._seen_at_s = seen, now_s
-        # A holder with a longer lease than ours (settings being rolled out) is waited for as long.
-        wait_s = max(self._times.lease_duration_s, seen.duration_s)
+        self._note(seen, is_told=False)
         # Our former reign has ended (we are here), or a take of ours had its answer lost.
         is_ours = seen.holder in (self._former, self._next)
-        return seen.is_free or is_ours or now_s - self._seen_at_s >= wait_s
+        return seen.is_free or is_ours or trio.current_time() >= self._over_at_s
+
+    async def _hear(self, told: Record) -> None:
+        self._note(told, is_told=True)
+        if told.is_free:
+            self._freed.set()
+
+    def _note(self, seen: Record, *, is_told: bool) -> None:
+        """A change begins the holder's time anew; told late, or out of order, it ends later."""
+        if self._seen is not None and seen.claim == self._seen.claim:
+            return
+        now_s = trio.current_time()
+        # A holder with a longer lease than ours (settings being rolled out) is waited for as long.
+        wait_s = max(self._times.lease_duration_s, seen.duration_s)
+        self._seen, self._is_told = seen, is_told
+        self._seen_at_s, self._over_at_s = now_s, now_s + wait_s
 
     def _new_identity(self) -> str:
         return f"{self._names.pod_name}/{self._names.pod_uid}/{secrets.token_hex(4)}"
@@ -225,6 +164,7 @@ class _Reign:
         self, lease: LeaderLease, times: KubeTimes, held: Record, sent_at_s: float
     ) -> None:
         self._lease, self._times, self._held = lease, times, held
+        self._sent_at_s = sent_at_s  # of the last write that went through
         self._scope = trio.CancelScope(deadline=sent_at_s + times.renew_deadline_s)
         self._is_lost = False
 
@@ -242,15 +182,18 @@ class _Reign:
                 await self._release()
 
     async def _keep(self) -> None:
-        """Renew every retry period, until the Lease is lost."""
+        """Renew every retry period, counted from the question, until the Lease is lost."""
         is_uncertain = False
+        due_s = self._sent_at_s + self._times.retry_s
         while True:
-            await trio.sleep(self._times.retry_s)
+            await trio.sleep_until(due_s)
             try:
                 if is_uncertain and not await self._still_holds():
                     break
                 is_uncertain = False
                 await self._renew()
+                due_s = self._sent_at_s + self._times.retry_s
+                continue
             except AnswerLost as error:
                 is_uncertain = True  # it may have moved the version: look before the next one
                 log.warning("renewal_unanswered", error=str(error))
@@ -260,6 +203,7 @@ class _Reign:
                 if isinstance(error, KubeRefused) and is_conflict(error):
                     break
                 log.warning("renewal_failed", error=str(error))
+            due_s = trio.current_time() + self._times.retry_s / SOONER
         log.warning("lease_lost", identity=self._held.holder)
         self._is_lost = True
         self._scope.cancel()
@@ -267,6 +211,7 @@ class _Reign:
     async def _renew(self) -> None:
         sent_at_s = trio.current_time()
         self._held = await self._lease.renew(self._held)
+        self._sent_at_s = sent_at_s
         self._scope.deadline = sent_at_s + self._times.renew_deadline_s
 
     async def _still_holds(self) -> bool:
@@ -293,3 +238,11 @@ class _Reign:
 
 def _log_trouble(text: str) -> None:
     (log.error if text else log.info)("leader_lease", trouble=text or "none")
+
+
+def _only_record(leases: list[Json]) -> Record:
+    return record_of(leases[0]) if leases else Record()
+
+
+def _log_watch_trouble(text: str) -> None:
+    (log.warning if text else log.info)("leader_lease_watch", trouble=text or "none")

@@ -30,7 +30,7 @@ class KubeLedgerStore:
         """See `LedgerStore.read`. Without a resourceVersion the server asks its quorum."""
         try:
             found = await self._transport.request(
-                "GET", self._path, timeout_s=self._times.request_timeout_s
+                "GET", self._path, timeout_s=self._times.confirm_timeout_s
             )
         except KubeNotFound:
             return None

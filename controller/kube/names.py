@@ -117,6 +117,7 @@ class KubeTimes:
     renew_deadline_s: float = 4.0
     retry_s: float = 1.0
     request_timeout_s: float = 5.0  # a quorum read takes 2-30 ms; more than this is an outage
+    confirm_timeout_s: float = 2.0  # of what keeps a gateway open: half of its self-fence
     gateway_lease_s: int = 5  # shown in the Lease for people; readers wait their own barrier
     relist_min_s: float = 30.0  # a watch may be blind without an error: list again this often
     relist_max_s: float = 60.0

@@ -14,7 +14,7 @@ from statemachine.ids import Instance
 from statemachine.prestop import Stop, may_stop
 from statemachine.view import View
 
-HEAD_IS_OLD_S = 3.0  # it is read every second; older than this, others may have gone on
+HEAD_IS_OLD_S = 3.0  # it is read every 1.3 s; older than this, others may have gone on
 POLICY_STATES = ("enforced", "not_enforced", "unknown")
 ALIVE_S = 30.0  # a turn waits at most for one write that the API server does not answer (5 s)
 

@@ -1,9 +1,11 @@
-"""What a pod says while it may not write its gateway Lease, in virtual time."""
+"""How often a pod confirms its standing, and what it says while it cannot, in virtual time."""
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from controller.errors import KubeForbidden
+from controller.kube import KubeTimes
 from controller.standing import RETRY_S, Standing
 from statemachine.ids import Seq, Term
 from statemachine.observations import GatewayFacts
@@ -15,11 +17,12 @@ FACTS = GatewayFacts(pod="p", stamp="", acked_seq=Seq(1), rw_open=False, term=Te
 class Leases:
     """A gateway's Lease that can be taken away from it."""
 
-    def __init__(self) -> None:
-        self.is_allowed = True
+    def __init__(self, latency_s: float = 0.0) -> None:
+        self.is_allowed, self.latency_s, self.puts = True, latency_s, 0
 
     async def put(self, facts: GatewayFacts) -> None:
-        await trio.lowlevel.checkpoint()
+        self.puts += 1
+        await trio.sleep(self.latency_s)
         if not self.is_allowed:
             raise KubeForbidden("403: update leases")
 
@@ -30,14 +33,89 @@ class Leases:
 class Fence:
     """The deadline that the gateways were given last."""
 
-    until_s = float("-inf")
+    def __init__(self) -> None:
+        self.until_s, self.slack_s = float("-inf"), float("inf")
 
     def serve_until(self, deadline_s: float) -> None:
+        if self.until_s > 0:
+            self.slack_s = min(self.slack_s, self.until_s - trio.current_time())
         self.until_s = deadline_s
 
 
-async def _read_head() -> float | None:
-    return trio.current_time()
+class Head:
+    """The ledger's head, on a server that takes its time; `lost` of the next reads get no answer
+    until their limit strikes."""
+
+    def __init__(self, latency_s: float = 0.0) -> None:
+        self.latency_s, self.reads, self.lost = latency_s, 0, 0
+
+    async def read(self) -> float | None:
+        self.reads += 1
+        sent_at_s = trio.current_time()
+        if self.lost:
+            self.lost -= 1
+            await trio.sleep(KubeTimes().confirm_timeout_s)
+            return None
+        await trio.sleep(self.latency_s)
+        return sent_at_s
+
+
+def standing_of(leases: Leases, fence: Fence, head: Head) -> Standing:
+    """The subject, with a self-fence as settings have it."""
+    return Standing(
+        self_fence_s=FENCE_S,
+        leases=leases,
+        read_head=head.read,
+        gateways=fence,  # type: ignore[arg-type]
+        facts=lambda: FACTS,
+    )
+
+
+async def test_a_quiet_pod_asks_three_times_in_a_self_fence(autojump_clock: MockClock) -> None:
+    """A quiet pod reads the head and writes its Lease three times in GATEWAY_SELF_FENCE, and no
+    more often: what a whole idle release costs the API server rests on it."""
+    with trio.fail_after(300):
+        leases, head = Leases(0.01), Head(0.01)
+        standing = standing_of(leases, Fence(), head)
+        await standing.obtain()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(standing.keep)
+            await trio.sleep(120)
+            nursery.cancel_scope.cancel()
+    for count in (head.reads, leases.puts):
+        assert 120 / FENCE_S * 3 - 2 <= count <= 120 / FENCE_S * 3 + 2
+
+
+@pytest.mark.parametrize("latency_s", [0.01, 1.9])
+async def test_a_slow_server_closes_nothing(autojump_clock: MockClock, latency_s: float) -> None:
+    """An API server that takes nearly half of GATEWAY_SELF_FENCE for each answer closes no gateway:
+    the next question does not wait for longer because the last answer was late."""
+    with trio.fail_after(300):
+        fence = Fence()
+        standing = standing_of(Leases(latency_s), fence, Head(latency_s))
+        await standing.obtain()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(standing.keep)
+            await trio.sleep(60)
+            nursery.cancel_scope.cancel()
+    assert fence.slack_s > 0
+
+
+async def test_one_lost_answer_closes_nothing(autojump_clock: MockClock) -> None:
+    """A question that the network has swallowed is given up in time for another one."""
+    with trio.fail_after(300):
+        fence, head = Fence(), Head(0.01)
+        standing = standing_of(Leases(0.01), fence, head)
+        await standing.obtain()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(standing.keep)
+            for _ in range(5):
+                await trio.sleep(7)
+                head.lost = 1
+            await trio.sleep(7)
+            nursery.cancel_scope.cancel()
+    assert head.lost == 0
+    assert fence.slack_s > 0
 
 
 async def test_a_forbidden_lease_closes_writes_and_says_what_to_grant(
@@ -48,13 +126,7 @@ async def test_a_forbidden_lease_closes_writes_and_says_what_to_grant(
     again, RW opens and nothing is said any more."""
     with trio.fail_after(60):
         leases, fence = Leases(), Fence()
-        standing = Standing(
-            self_fence_s=FENCE_S,
-            leases=leases,
-            read_head=_read_head,
-            gateways=fence,  # type: ignore[arg-type]
-            facts=lambda: FACTS,
-        )
+        standing = standing_of(leases, fence, Head())
         await standing.obtain()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(standing.keep)

@@ -16,8 +16,8 @@ ADAPTERS: tuple[Mutant, ...] = (
         "a leader Lease by its first sight alone",
         "lease",
         "controller/kube/leadership.py",
-        "now_s - self._seen_at_s >= wait_s\n",
-        "now_s - self._seen_at_s >= 0\n",
+        "self._over_at_s = now_s, now_s + wait_s\n",
+        "self._over_at_s = now_s, now_s\n",
         KUBE,
     ),
     Mutant(
@@ -48,8 +48,8 @@ ADAPTERS: tuple[Mutant, ...] = (
         "the wall clock says when a Lease is over",
         "lease",
         "controller/kube/leadership.py",
-        "        now_s = trio.current_time()\n        if self._seen is None or seen.claim",
-        "        now_s = utc_now().timestamp()\n        if self._seen is None or seen.claim",
+        "is_ours or trio.current_time() >= self._over_at_s\n",
+        "is_ours or utc_now().timestamp() >= self._over_at_s\n",
         KUBE,
     ),
     Mutant(

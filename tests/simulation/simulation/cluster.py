@@ -270,7 +270,7 @@ class Cluster:
     def _adapters(self, life: Life, uid: str, rate: float, memgraph: BoltInstances) -> Adapters:
         names, transport = self._names(life.name, uid), self.road.client(life.name)
         times = KubeTimes(
-            lease_duration_s=5.0 / rate, renew_deadline_s=3.5 / rate, retry_s=0.5 / rate
+            lease_duration_s=5.0 / rate, renew_deadline_s=3.5 / rate, retry_s=1.0 / rate
         )
         now = self._wall(life.name)
         jitter = Random(self.dice.random()).random
