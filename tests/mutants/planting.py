@@ -58,6 +58,10 @@ NEAREST: dict[str, tuple[str, ...]] = {
         "tests/memgraph/test_memgraph_registrations.py",
     ),
     "controller/memgraph/registrations.py": ("tests/memgraph/test_memgraph_registrations.py",),
+    "controller/standing.py": (
+        "tests/controller/test_standing.py",
+        "tests/controller/test_pod_flow.py",
+    ),
     "gateway/desk.py": ("tests/gateway/test_gateway_route.py",),
     "gateway/hall.py": ("tests/gateway/test_desk_waiting.py",),
     "gateway/pump.py": ("tests/gateway/test_desk_limits.py", "tests/gateway/test_pump_relay.py"),

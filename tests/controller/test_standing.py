@@ -1,0 +1,107 @@
+"""A pod's standing as a gateway: what has to be fresh before anything opens (S6)."""
+
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, field
+from fake_world import FakeGateways, World
+
+from controller.errors import KubeUnavailable
+from controller.standing import Standing
+from statemachine.ids import Seq, Term
+from statemachine.observations import GatewayFacts
+
+FACTS = GatewayFacts("c0", "", Seq(0), rw_open=False, term=Term(0))
+SELF_FENCE_S = 4.0
+
+
+@define
+class Api:
+    """Whether Leases and heads are answered, and what was asked."""
+
+    has_leases: bool = True
+    has_heads: bool = True
+    calls: list[str] = field(factory=list)
+
+    async def put(self, facts: GatewayFacts) -> None:
+        """The Lease."""
+        await trio.lowlevel.checkpoint()
+        self.calls.append("lease")
+        if not self.has_leases:
+            raise KubeUnavailable("down")
+
+    async def list_quorum(self) -> tuple[GatewayFacts, ...]:
+        """Not asked here."""
+        raise AssertionError
+
+    async def read_head(self) -> float | None:
+        """The ledger's head."""
+        sent_at_s = trio.current_time()
+        await trio.lowlevel.checkpoint()
+        self.calls.append("head")
+        return sent_at_s if self.has_heads else None
+
+
+def stand(api: Api) -> tuple[Standing, FakeGateways]:
+    """A pod's standing before anything was asked."""
+    gateways: Any = FakeGateways(World(), "c0")
+    standing = Standing(
+        self_fence_s=SELF_FENCE_S,
+        leases=api,
+        read_head=api.read_head,
+        gateways=gateways,
+        facts=lambda: FACTS,
+    )
+    return standing, gateways
+
+
+async def keep(nursery: trio.Nursery, standing: Standing) -> None:
+    """As the gatekeeper does: the Lease first."""
+    await standing.obtain()
+    nursery.start_soon(standing.keep)
+
+
+async def test_nothing_opens_before_the_head_was_read(autojump_clock: Any, nursery: Any) -> None:
+    """A watch may bring a ledger as a cache had it: whoever reads from it is of yesterday."""
+    api = Api(has_heads=False)
+    standing, _ = stand(api)
+    await keep(nursery, standing)
+    await trio.sleep(10)
+    assert api.calls.count("head") > 1
+    assert (standing.may_open, standing.is_fenced) == (False, True)
+
+    api.has_heads = True
+    await trio.sleep(2)
+    assert (standing.may_open, standing.is_fenced) == (True, False)
+
+
+async def test_the_lease_is_there_before_the_head_is_read(
+    autojump_clock: Any, nursery: Any
+) -> None:
+    """The leader has to know of us before we can know of a route."""
+    api = Api(has_leases=False)
+    standing, gateways = stand(api)
+    nursery.start_soon(keep, nursery, standing)
+    await trio.sleep(10)
+    assert "head" not in api.calls
+    assert not standing.may_open
+    assert gateways.deadline_s == 0.0
+
+    api.has_leases = True
+    await trio.sleep(2)
+    assert standing.may_open
+
+
+@pytest.mark.parametrize("lost", ["has_leases", "has_heads"])
+async def test_writes_end_when_either_is_old(autojump_clock: Any, nursery: Any, lost: str) -> None:
+    """Counted from when the last good request was sent."""
+    api = Api()
+    standing, gateways = stand(api)
+    await keep(nursery, standing)
+    await trio.sleep(10)
+    setattr(api, lost, False)
+    lost_at_s = trio.current_time()
+    await trio.sleep(20)
+    assert standing.is_fenced
+    assert lost_at_s < gateways.deadline_s <= lost_at_s + SELF_FENCE_S
