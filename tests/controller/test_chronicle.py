@@ -114,3 +114,13 @@ async def test_an_api_server_that_is_gone_changes_nothing() -> None:
         await chronicle.append(BARRIER)
     assert chronicle.ledger.seq == Seq(0)
     assert not chronicle.is_uncertain
+
+
+async def test_a_deleted_ledger_is_no_fresh_cluster() -> None:
+    """What was verified stays known, and the trouble is told (S16)."""
+    chronicle, store = await made()
+    await chronicle.append(BARRIER)
+    known, store.stored = chronicle.ledger, None
+    await chronicle.read()
+    assert chronicle.ledger == known
+    assert chronicle.trouble == "the ledger was deleted"

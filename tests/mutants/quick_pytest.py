@@ -7,6 +7,7 @@ busy machine that is several times faster than a new interpreter for each plante
 import importlib
 import importlib.util
 import os
+import resource
 import signal
 import sys
 import time
@@ -32,6 +33,7 @@ FOREIGN = (
 )
 LOOK_EVERY_S = 0.05
 NOT_DONE = -1
+MEMORY_BYTES = 4 << 30  # a fault may start tasks without end, and virtual time never runs out
 
 
 def warm_up() -> None:
@@ -63,6 +65,7 @@ def _be_pytest(arguments: Sequence[str], tree: Path, said: Path) -> None:
     code = 3
     try:
         os.setpgid(0, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)

@@ -88,7 +88,7 @@ async def _serve(instance: Instance) -> None:
             async with trio.open_nursery() as nursery:
                 control = flags.path("stand_in_control")
                 if control is not None:
-                    nursery.start_soon(serve_control, control, instance.faults)
+                    await nursery.start(serve_control, control, instance.faults)
                 nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
                 await instance.roles.start(nursery)
                 await run_init_file(instance)

@@ -41,12 +41,16 @@ PORTS = ("bolt", "replication")
 Command = dict[str, Any]
 
 
-async def serve_control(path: Path, faults: Faults) -> None:
-    """Listen on `path` until cancelled; a stale socket file is replaced."""
+async def serve_control(
+    path: Path, faults: Faults, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Listen on `path` until cancelled; a stale socket file is replaced. Started once it listens:
+    whoever finds Bolt open may count on this one."""
     _make_room(path)
     listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     await listener.bind(str(path))
     listener.listen(16)
+    task_status.started()
 
     async def serve(stream: trio.SocketStream) -> None:
         async with stream:

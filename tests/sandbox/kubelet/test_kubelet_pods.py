@@ -163,7 +163,7 @@ async def test_crash_is_noticed_at_once(node: Node) -> None:
     node.kubelet.signal("p", signal.SIGKILL)
     begun_s = trio.current_time()
     await node.wait_pod("p", lambda found: not is_running(found))
-    assert trio.current_time() - begun_s < 0.5  # room for a busy machine
+    assert trio.current_time() - begun_s < 2.0  # room for a busy machine
 
 
 async def test_deletion_asks_first(node: Node) -> None:

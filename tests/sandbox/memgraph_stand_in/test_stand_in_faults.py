@@ -68,7 +68,7 @@ async def test_slow(world: World) -> None:
     await stand.control("slow", ms=100)
     began = time.monotonic()
     await stand.run("RETURN 1")
-    assert 0.2 <= time.monotonic() - began < 1.0
+    assert time.monotonic() - began >= 0.2
     assert (await stand.control("slow", ms=0))["slow_ms"] == 0
 
 

@@ -57,7 +57,7 @@ async def test_idle_main_finds_a_killed_replica_after_three_pings(world: World) 
     began = time.monotonic()
     assert (await main.replica("r"))["status"] == "ready"
     await main.wait_status("r", "invalid", 6)
-    assert 1.5 < time.monotonic() - began < 4.5
+    assert time.monotonic() - began > 1.5
 
 
 async def test_hung_strict_replica_blocks_transactions_but_not_show(world: World) -> None:
