@@ -13,7 +13,7 @@ import structlog
 import trio
 from attrs import frozen
 
-from controller.entries import NewEntries
+from controller.entries import NewEntries, NewEntry
 from controller.errors import ControllerError, KubeNotFound
 from controller.measures import KubeTally
 from controller.notices import Notice, notice_of, trouble_notice
@@ -39,7 +39,7 @@ class Board(Protocol):
     """Where Kubernetes Events are put. Both raise KubeUnavailable, KubeForbidden, KubeRefused."""
 
     async def post(self, place: Place, notice: Notice) -> str:
-        """A new one; its name."""
+        """A new one; its name. One of the same id that stands there already is success."""
 
     async def repeat(self, name: str, count: int, text: str) -> None:
         """One that stands there was told again. Raises KubeNotFound when it was forgotten."""
@@ -70,11 +70,20 @@ class Announcer:
         )
         self._sieve = Sieve()
         self._trouble_told = ""
+        self._inherited: list[NewEntry] = []
         self._quiet_until_s = -math.inf
         self.failing = ""
 
+    def inherit(self, old: NewEntry) -> None:
+        """An entry of a leader that may have died before it announced it."""
+        self._inherited.append(old)
+
     def follow(self, cluster: Cluster, view: View) -> None:
         """A follower of the loop: queues what is new, and never waits."""
+        inherited, self._inherited = self._inherited, []
+        for old in inherited:
+            if (notice := notice_of(old)) is not None:
+                self._queue(notice, view)
         for new in self._entries.take():
             notice = notice_of(new) if new.entry.by == self._me else None
             if notice is not None:

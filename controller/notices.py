@@ -1,10 +1,11 @@
 """Kubernetes Events: what an operator should see at the objects that he describes.
 
-Promise: an entry of the ledger is announced by the pod that wrote it, so by the leader, and at most
-once; whatever becomes of an announcement, nothing waits for it. What a newcomer gets wrong: a
-Kubernetes Event is a courtesy that the API server forgets after an hour; the ledger is the record.
-Yet each one carries position and hash of its entry: where Events are kept outside of the cluster,
-that shows later whether the ledger was rewritten.
+Promise: an entry of the ledger is announced by the pod that wrote it, so by the leader; the last
+few of a leader that died by the next one too, under the same name. Whatever becomes of an
+announcement, nothing waits for it. What a newcomer gets wrong: a Kubernetes Event is a courtesy
+that the API server forgets after an hour; the ledger is the record. Yet each one carries position
+and hash of its entry: where Events are kept outside of the cluster, that shows later whether the
+ledger was rewritten.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from controller.entries import NewEntry
 from statemachine import events as e
 from statemachine.ids import Instance
 
+ID_LENGTH = 16  # of an entry's hash, in the name of its Event
 TEXT_MAX = 1000  # the API server takes 1024
 
 NORMAL, WARNING = "Normal", "Warning"
@@ -59,6 +61,7 @@ class Notice:
     text: str
     weight: str = NORMAL
     instances: frozenset[Instance] = frozenset()
+    id: str = ""  # of the entry, the same for whoever announces it; "": nobody else does
 
 
 def notice_of(new: NewEntry) -> Notice | None:
@@ -74,7 +77,8 @@ def notice_of(new: NewEntry) -> Notice | None:
     said = f"; may have lost: {lost}" if lost else ""
     place = f" [entry {entry.seq}, term {entry.term}, head {new.head}]"
     text = f"{entry.event.why}{said}"[: TEXT_MAX - len(place)] + place
-    return Notice(reason, text, weight, instances_of(payload, entry.main))
+    about = instances_of(payload, entry.main)
+    return Notice(reason, text, weight, about, new.head[:ID_LENGTH])
 
 
 def instances_of(payload: e.Payload, main: Instance | None) -> frozenset[Instance]:

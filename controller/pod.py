@@ -21,6 +21,7 @@ from controller.errors import ControllerError, MemgraphUnreachable
 from controller.executor import Executor
 from controller.gatekeeper import Gatekeeper
 from controller.gateways import Gateways
+from controller.inheritance import Inheritance
 from controller.loop import HeadRead, LedgerSeen, Loop
 from controller.measures import KubeTally
 from controller.ports import (
@@ -148,6 +149,12 @@ class ControllerPod:
         self.recollection = Recollection(chronicle, adapters.archives)
         self.loop.followers.append(self.recollection.follow)
         self.announcer = self._make_announcer(adapters)
+        announcer = self.announcer
+        inherit = announcer.inherit if announcer else (lambda old: None)
+        inheritance = Inheritance(chronicle, settings.name, inherit)
+        self.loop.followers.append(inheritance.follow)
+        if announcer is not None:
+            self.loop.followers.append(announcer.follow)
         self.loop.after_command = self._after_command
         self._probers: dict[Instance, Prober] = {}
         self._pods_seen: dict[Instance, PodFacts | None] = {}
@@ -158,15 +165,13 @@ class ControllerPod:
         if adapters.board is None:
             return None
         chronicle = self.loop.chronicle
-        announcer = Announcer(
+        return Announcer(
             adapters.board,
             NewEntries(chronicle),
             self._settings.name,
             lambda: chronicle.trouble,
             adapters.kube_tally or KubeTally(),
         )
-        self.loop.followers.append(announcer.follow)
-        return announcer
 
     async def run(self) -> None:
         """Runs until cancelled, or until a bug ends it; gateways are run by the caller."""

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from controller.announcer import Place
+from controller.errors import KubeRefused
 from controller.notices import Notice
 
 from .names import FIELD_MANAGER, KubeNames, KubeTimes
 from .parsing import metadata, utc_now
-from .transport import Json, Transport
+from .transport import Json, Transport, is_conflict
 
 MERGE_PATCH = "application/merge-patch+json"
 COMPONENT = "memgraph-controller"
@@ -40,7 +41,7 @@ class KubeEvents:
             KubeUnavailable, KubeForbidden, KubeRefused: It was not announced, as far as we know.
         """
         involved = await self._involved(place)
-        name, at = f"{involved['name']}.{secrets.token_hex(8)}", self._stamp()
+        name, at = f"{involved['name']}.{notice.id or secrets.token_hex(8)}", self._stamp()
         body: Json = {
             "apiVersion": "v1",
             "kind": "Event",
@@ -60,7 +61,11 @@ class KubeEvents:
             "lastTimestamp": at,
             "count": 1,
         }
-        await self._request("POST", self._path, body)
+        try:
+            await self._request("POST", self._path, body)
+        except KubeRefused as error:
+            if not is_conflict(error):
+                raise
         return name
 
     async def repeat(self, name: str, count: int, text: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import trio
 from attrs import define, evolve, field
 
+from controller.announcer import Board
 from controller.archivist import Retention
 from controller.errors import (
     CommandOutcomeUnknown,
@@ -548,6 +549,7 @@ def make_pod(
     policy: Policy,
     limits: Limits = LIMITS,
     retention: Retention = Retention(),  # noqa: B008 - a frozen value
+    board: Board | None = None,
 ) -> tuple[ControllerPod, FakeGateways]:
     """A controller pod of the product on the fakes."""
     gateways = FakeGateways(world, name)
@@ -560,6 +562,7 @@ def make_pod(
         memgraph=FakeMemgraphs(world),
         requests=FakeRequests(world),
         archives=FakeArchives(world),
+        board=board,
     )
     settings = PodSettings(name, policy, 7687, 0.25, 4.0, retention=retention, limits=limits)
     pod = ControllerPod(settings, adapters, gateways, Reign(), world.wall_s)  # type: ignore[arg-type]

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 from kube_rooms import MAPS, NAMES, PODS, TIMES, Server, config_map, pod
 
 from controller.announcer import Place
-from controller.errors import KubeForbidden, KubeNotFound
+from controller.errors import KubeForbidden, KubeNotFound, KubeRefused
 from controller.kube import KubeEvents, Transport
 from controller.notices import WARNING, Notice
 from controller.sandbox.apiserver import Rule, serve
@@ -76,6 +77,20 @@ async def test_told_again_it_is_the_same_object(board: KubeEvents, transport: Tr
     assert event["firstTimestamp"] == first["firstTimestamp"]
     with pytest.raises(KubeNotFound):
         await board.repeat("never-posted", 2, "again")
+
+
+async def test_the_same_entry_is_announced_once(
+    board: KubeEvents, transport: Transport, server: Server
+) -> None:
+    """Whoever announces it, and however often: its name is the entry's own. Another refusal of the
+    API server is none of that kind."""
+    notice = evolve(NOTICE, id="0123456789abcdef")
+    first = await board.post(Place(), notice)
+    assert await board.post(Place(), notice) == first == f"{NAMES.ledger}.0123456789abcdef"
+    assert len(await stored(transport)) == 1
+    server.faults.add(Rule("fail", verb="create", resource="events", status=422))
+    with pytest.raises(KubeRefused):
+        await board.post(Place(), NOTICE)
 
 
 async def test_without_the_right_it_is_forbidden(board: KubeEvents, server: Server) -> None:
