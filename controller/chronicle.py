@@ -19,6 +19,7 @@ something before it commands anything (`is_uncertain`).
 """
 
 import secrets
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -37,6 +38,7 @@ from statemachine.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
 
+HELD_MAX = 8  # older copies: a watch shows what was stored before our newest entries
 CATCH_UP_S = 0.25  # between two looks whether our copy is behind
 CATCH_UP_LASTING_S = 5.0  # after one that was in vain
 
@@ -64,6 +66,7 @@ class Chronicle:
         self._why_behind: dict[Seq, str] = {}  # where it begins -> what an attempt has found
         self._own_seq = Seq(0)  # our own last entry: no hand was between
         self.ledger = Ledger()
+        self._held = deque((self.ledger,), HELD_MAX)  # the last verified copies, newest last
         self.trouble = ""
         self.is_uncertain = False
         self.was_read = False
@@ -98,7 +101,7 @@ class Chronicle:
 
     def _take(self, stored: StoredLedger, known: Ledger | None) -> None:
         try:
-            found = fold_on(self.ledger, stored.data)
+            found = fold_on(self._newest_within(stored), stored.data)
         except LedgerCorrupt as error:
             self._refuse(stored, str(error))
             return
@@ -113,6 +116,13 @@ class Chronicle:
             self._refuse(stored, f"it does not go on from entry {self.ledger.seq}")
         elif known is not None and found.seq < known.seq:
             self._refuse(stored, f"its tail is cut: {found.seq} of {known.seq} entries")
+
+    def _newest_within(self, stored: StoredLedger) -> Ledger:
+        """Our newest copy whose lines all stand in there, so that only what follows is verified."""
+        if self._held[-1] is not self.ledger:
+            self._held.append(self.ledger)
+        within = (x for x in reversed(self._held) if x.data.items() <= stored.data.items())
+        return next(within, self.ledger)
 
     def _may_be_older(self, found: Ledger) -> bool:
         """Whether it is a beginning of our copy, as far as we still hold it."""

@@ -7,6 +7,7 @@ pod that is no longer the one which was verified; an empty one would lead to our
 
 import ipaddress
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -30,7 +31,12 @@ class ProxyProtocol(Enum):
 
 
 def _is_address(_: Any, __: Any, value: str) -> None:
-    ipaddress.ip_address(value)
+    _parsed(value)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(value: str) -> object:
+    return ipaddress.ip_address(value)
 
 
 @attrs.frozen

@@ -85,9 +85,12 @@ def observe(view: View, seen: Observation) -> View:
 
 
 def _with(view: View, instance: Instance, edit: Callable[[InstanceView], InstanceView]) -> View:
-    edited = edit(view.instance(instance))
-    others = tuple(i for i in view.instances if i.instance != instance)
-    return change(view, instances=tuple(sorted((*others, edited), key=lambda i: i.instance)))
+    seen = view.instance(instance)
+    edited = edit(seen)
+    instances = tuple(edited if i is seen else i for i in view.instances)
+    if not any(i is edited for i in instances):
+        instances = tuple(sorted((*instances, edited), key=lambda i: i.instance))
+    return change(view, instances=instances)
 
 
 def _answered(seen: InstanceView, answer: ProbeAnswered) -> InstanceView:

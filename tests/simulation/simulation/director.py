@@ -280,12 +280,14 @@ def _without_collector() -> Iterator[None]:
     """Frozen values make few cycles: looking for them took a sixth of a run."""
     was_on = gc.isenabled()
     gc.disable()
+    gc.freeze()  # what was there before is not looked through afterwards
     try:
         yield
     finally:
         if was_on:
             gc.enable()
         gc.collect()
+        gc.unfreeze()
 
 
 def _timed(run: Callable[[], Awaitable[None]], times: list[float]) -> Callable[[], Awaitable[None]]:

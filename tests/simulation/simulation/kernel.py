@@ -71,7 +71,7 @@ class Scope:
     __slots__ += ("is_open", "parent", "task", "timer")
 
     def __init__(
-        self, *, deadline: float = inf, relative_deadline: float = inf, shield: bool = False
+        self, deadline: float = inf, relative_deadline: float = inf, shield: bool = False
     ) -> None:
         self._deadline, self._relative_s, self._shield = deadline, relative_deadline, shield
         self.is_cancelled = self.is_open = self.cancelled_caught = False

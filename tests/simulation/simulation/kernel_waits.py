@@ -75,14 +75,14 @@ async def sleep_forever() -> None:
 
 def move_on_at(deadline: float, *, shield: bool = False) -> Scope:
     """See trio."""
-    return Scope(deadline=deadline, shield=shield)
+    return Scope(deadline, inf, shield)
 
 
 def move_on_after(seconds: float, *, shield: bool = False) -> Scope:
     """See trio."""
     if seconds < 0:
         raise ValueError("timeout must be non-negative")
-    return Scope(relative_deadline=seconds, shield=shield)
+    return Scope(inf, seconds, shield)
 
 
 @contextmanager
