@@ -12,22 +12,29 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from enum import Enum
 from typing import Any
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from controller.cli import tables
+from controller.cli.answers import EXITS, Answer, Entry, Verdict, answer_in
 from controller.cli.evidence import Verified, entries_of, verified_of
-from controller.cli.exits import FAILED, NO_ACCESS, NO_ANSWER, OK, USAGE, Problem
-from controller.cli.reading import Json, Release, Target, answer_of, find_release, user_of
+from controller.cli.exits import NO_ACCESS, USAGE, Problem
+from controller.cli.reading import (
+    Json,
+    Release,
+    Target,
+    answer_of,
+    find_release,
+    setting_of,
+    user_of,
+)
 from controller.requests import ENTRIES_MAX, line_of
 from statemachine.observations import Request
 
 WRITE_ATTEMPTS_MAX = 3
+ELIGIBLE = 2  # SYNC_ELIGIBLE's default
 LOOK_S = 0.2  # between two reads of the ledger
-CHANGES_OF_MAIN = frozenset({"switchover", "failover"})
-Entry = dict[str, Any]
 
 
 @frozen
@@ -39,37 +46,6 @@ class Manner:
     wait: bool
     timeout_s: float
     form: str
-
-
-class Verdict(Enum):
-    """What became of a request."""
-
-    SENT = "sent"  # and not waited for
-    UNANSWERED = "unanswered"
-    REFUSED = "refused"
-    GRANTED = "granted"  # and under way
-    FAILED = "failed"  # it was granted, and did not come about
-    DONE = "done"
-
-
-EXITS = {
-    Verdict.SENT: OK,
-    Verdict.UNANSWERED: NO_ANSWER,
-    Verdict.REFUSED: FAILED,
-    Verdict.GRANTED: NO_ANSWER,
-    Verdict.FAILED: FAILED,
-    Verdict.DONE: OK,
-}
-
-
-@frozen
-class Answer:
-    """What the ledger says of a request. `seq`: of the entry that answers; 0 = none."""
-
-    verdict: Verdict
-    why: str
-    seq: int = 0
-    entries: tuple[Entry, ...] = ()  # from the answer to what ended it
 
 
 def make_request(kind: str, author: str, reason: str, expires_s: float, **fields: Any) -> Request:
@@ -115,51 +91,17 @@ def _create(release: Release, data: dict[str, str]) -> tuple[int, bytes]:
     return release.api.send("POST", names.config_maps_path, None, body)
 
 
-def answer_in(entries: Iterable[Entry], request: Request) -> Answer:
-    """What the ledger says of the request by now."""
-    chain: list[Entry] = []
-    for entry in entries:
-        if chain or entry["data"].get("request") == request.id:
-            chain.append(entry)
-            if (verdict := _verdict(entry, chain[0], request)) is not Verdict.GRANTED:
-                return Answer(verdict, _why(chain, verdict), chain[0]["seq"], tuple(chain))
-    if not chain:
-        return Answer(Verdict.UNANSWERED, "no controller has answered")
-    return Answer(Verdict.GRANTED, chain[-1]["why"], chain[0]["seq"], tuple(chain))
-
-
-def _verdict(entry: Entry, granted: Entry, request: Request) -> Verdict:
-    if entry["on"] == "request_refused" and entry is granted:
-        return Verdict.REFUSED
-    if request.kind not in CHANGES_OF_MAIN:
-        return Verdict.DONE
-    if entry["from"] != "FAILOVER" or entry["to"] == "FAILOVER":
-        return Verdict.GRANTED
-    became = entry["main"] if entry["on"] == "main_promoted" else None
-    return Verdict.DONE if became == granted["data"].get("candidate") else Verdict.FAILED
-
-
-def _why(chain: list[Entry], verdict: Verdict) -> str:
-    first, last = chain[0], chain[-1]
-    match verdict:
-        case Verdict.REFUSED:
-            return str(first["data"].get("reason") or first["why"])
-        case Verdict.FAILED:
-            return f"{last['on']}: {last['why']}; the main is {last['main'] or 'nobody'}"
-        case _ if len(chain) > 1:
-            return f"{last['main']} is the main; {first['why']}"
-        case _:
-            return str(first["why"])
-
-
 @define(eq=False)
 class Waiter:
-    """Waits for one answer. Owned by the command; `tell` gets each entry of the way once."""
+    """Waits for one answer. Owned by the command; `tell` gets each entry of the way once. Entries
+    are kept by their seq, for they may move into an archive while it waits."""
 
     release: Release
     request: Request
     tell: Callable[[Entry], None]
+    is_eligible: bool = False
     told_seq: int = 0
+    entries: dict[int, Entry] = field(factory=dict)
     trouble: str = ""
 
     def wait(self, deadline_s: float) -> Answer:
@@ -188,7 +130,10 @@ class Waiter:
         return self._take(verified)
 
     def _take(self, verified: Verified) -> Answer:
-        answer = answer_in(entries_of(verified.ledger, 0), self.request)
+        newest = max(self.entries, default=0)
+        self.entries |= {entry["seq"]: entry for entry in entries_of(verified.ledger, newest)}
+        entries = self.entries.values()
+        answer = answer_in(entries, self.request, is_eligible=self.is_eligible)
         for entry in answer.entries:
             if entry["seq"] > self.told_seq:
                 self.told_seq = entry["seq"]
@@ -223,9 +168,27 @@ def ask_and_wait(target: Target, manner: Manner, kind: str, fields: dict[str, An
     write(release, request)
     answer = Answer(Verdict.SENT, "look for its id in the history")
     if manner.wait:
-        answer = Waiter(release, request, teller(manner.form)).wait(began_s + left_s)
+        is_eligible = kind == "reinit" and may_be_main(request.instance, _pods(release))
+        waiter = Waiter(release, request, teller(manner.form), is_eligible)
+        answer = waiter.wait(began_s + left_s)
     show(request, answer, manner.form, time.monotonic() - began_s)
     return EXITS[answer.verdict]
+
+
+def _pods(release: Release) -> list[Json]:
+    """Those that this user may see: the request is written already, and is followed either way."""
+    try:
+        return release.pods()
+    except Problem:
+        return []
+
+
+def may_be_main(instance: str, pods: Iterable[Json]) -> bool:
+    """Whether the controllers' setting counts this instance among those that may be main or sync;
+    by the default where no pod says it."""
+    ordinal = instance.rpartition("-")[2]
+    said = setting_of(pods, "SYNC_ELIGIBLE")
+    return ordinal.isdecimal() and int(ordinal) < (int(said) if said.isdecimal() else ELIGIBLE)
 
 
 def teller(form: str) -> Callable[[Entry], None]:

@@ -207,9 +207,12 @@ def reinit(instance: str, **options: Any) -> None:
 
     \b
     Never of the main, nor of an instance that holds every acknowledged write.
+    Waits until the instance holds every write again, or serves readers where it may never be
+    main; copying many data takes longer than the default --timeout.
 
     \b
     Examples:
+      memgraph-controller reinit memgraph-1 --timeout 30m
       memgraph-controller reinit memgraph-2 --reason "its disk was replaced"
     """
     ask("reinit", options, instance=instance)

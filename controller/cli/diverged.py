@@ -18,7 +18,7 @@ from attrs import evolve as change
 from controller.cli import tables
 from controller.cli.entry import output, targeted
 from controller.cli.exits import FAILED, HELP, OK
-from controller.cli.reading import Json, Target
+from controller.cli.reading import Json, Target, setting_of
 from statemachine.cluster import Cluster, Refused
 from statemachine.ids import Instance
 
@@ -118,14 +118,10 @@ def keep_of(pods: Sequence[Json]) -> float | None:
 
     from controller.setting_values import keeping_or_off_s
 
-    containers = (c for pod in pods for c in pod.get("spec", {}).get("containers") or [])
-    variables = (v for c in containers for v in c.get("env") or [] if v.get("name") == SETTING)
-    for variable in variables:
-        try:
-            return keeping_or_off_s(str(variable.get("value", "")))
-        except ValidationError:
-            continue
-    return None
+    try:
+        return keeping_or_off_s(setting_of(pods, SETTING))
+    except ValidationError:
+        return None
 
 
 def kept_of(cluster: Cluster, branch: Branch, keep_s: float | None) -> str:

@@ -195,6 +195,13 @@ class Release:
         return self.api.get(f"{self.names.pods_path}/{through}/proxy{path}")
 
 
+def setting_of(pods: Iterable[Json], name: str) -> str:
+    """What the controllers among these pods are given as this setting; "" = none says it."""
+    containers = (c for pod in pods for c in pod.get("spec", {}).get("containers") or [])
+    variables = (v for c in containers for v in c.get("env") or [] if v.get("name") == name)
+    return next((str(v["value"]) for v in variables if v.get("value")), "")
+
+
 def find_release(target: Target) -> Release:
     """The release that the user means; without a name, the only one of the namespace.
 

@@ -8,7 +8,8 @@ import trio
 import web_picture as p
 from cli_world import World, invoke
 
-from controller.cli.asking import Verdict, answer_in
+from controller.cli.answers import Verdict, answer_in
+from controller.cli.asking import may_be_main
 from controller.requests import request_of
 from controller.sandbox.apiserver import CONFIGMAPS, ApiError, Rule
 from statemachine import events as e
@@ -90,6 +91,48 @@ async def test_a_switchover_is_followed_to_its_end(world: World, nursery: trio.N
     assert "loss: none" in asked.result.stdout
     for step in ("switchover_started", "drained", "main_fenced", "main_promoted"):
         assert asked.result.stderr.count(step) == 1
+
+
+async def test_a_reinit_is_followed_until_the_instance_is_whole(world: World) -> None:
+    """The order alone is no end, nor is the empty instance: the command ends with 0 when it serves
+    readers again, and tells each step."""
+    ledger = whole()
+    world.write_ledger(ledger.data)
+    asked = Asked()
+    async with trio.open_nursery() as inner:
+        inner.start_soon(asked.run, world, "reinit", "memgraph-2")
+        request = await the_request(world)
+        opened = e.RegistrationOpened("memgraph_2_g2", p.M2, p.Mode.ASYNC, "10.0.0.12:10000", "")
+        ledger = grown(ledger, (e.ResetOrdered(p.M2, request.id), WELL, WELL))
+        world.write_ledger(ledger.data)
+        await trio.sleep(0.5)
+        assert asked.result is None
+        ledger = grown(ledger, (e.ResetDone(p.M2), WELL, WELL), (opened, WELL, WELL))
+        world.write_ledger(ledger.data)
+        await trio.sleep(0.5)
+        assert asked.result is None
+        readers = frozenset({p.M0, p.M2})
+        world.write_ledger(grown(ledger, (e.ReadersChanged(readers), WELL, WELL)).data)
+    assert asked.result.exit_code == 0
+    assert "memgraph-2 was rebuilt and serves readers" in asked.result.stdout
+    for step in ("reset_ordered", "reset_done", "registration_opened", "readers_changed"):
+        assert asked.result.stderr.count(step) == 1
+
+
+async def test_a_reinit_that_takes_longer_says_how_far_it_is(world: World) -> None:
+    """5, and the last step of this instance, not of another."""
+    ledger = whole()
+    world.write_ledger(ledger.data)
+    asked = Asked()
+    async with trio.open_nursery() as inner:
+        inner.start_soon(asked.run, world, "reinit", "memgraph-2", "--timeout", "1500ms")
+        request = await the_request(world)
+        ordered = (e.ResetOrdered(p.M2, request.id), WELL, WELL)
+        more = (e.ReadersChanged(frozenset({p.M0})), WELL, WELL)
+        world.write_ledger(grown(ledger, ordered, more).data)
+    assert asked.result.exit_code == 5
+    assert "not finished" in asked.result.stderr
+    assert "reset_ordered" in asked.result.stderr.splitlines()[-1]
 
 
 async def test_a_refusal_is_told_with_its_reason(world: World) -> None:
@@ -229,6 +272,64 @@ def test_how_a_switchover_ended(entries: Any, verdict: Verdict) -> None:
     answer = answer_in(entries, Request("r-1", "switchover"))
     assert answer.verdict is verdict
     assert answer.why
+
+
+def step(
+    on: str, sync: tuple[str, ...] = (), readers: tuple[str, ...] = (), **data: Any
+) -> dict[str, Any]:
+    """An entry about "b", unless it says something else."""
+    made = entry(on, "OPERATIONAL", "OPERATIONAL", "a", **{"instance": "b", **data})
+    return {**made, "sync": ["a", *sync], "readers": list(readers)}
+
+
+ORDERED = step("reset_ordered", request="r-1")
+BACK = step("reset_done")
+REBUILT = [
+    ((ORDERED,), False, Verdict.GRANTED),
+    ((ORDERED, step("readers_changed", readers=("b",))), False, Verdict.GRANTED),
+    ((ORDERED, step("reset_cancelled")), False, Verdict.GRANTED),
+    ((ORDERED, step("reset_cancelled"), ORDERED, BACK), False, Verdict.GRANTED),
+    ((ORDERED, BACK, step("readers_changed", readers=("c",))), False, Verdict.GRANTED),
+    ((ORDERED, BACK, step("readers_changed", readers=("b",))), False, Verdict.DONE),
+    ((ORDERED, BACK, step("readers_changed", readers=("b",))), True, Verdict.GRANTED),
+    ((ORDERED, BACK, step("sync_joined", ("b",), ("b",))), True, Verdict.DONE),
+    ((ORDERED, BACK, step("instance_refused")), True, Verdict.FAILED),
+    ((ORDERED, BACK, step("instance_refused", instance="c")), True, Verdict.GRANTED),
+    ((step("request_refused", request="r-1", reason="no"),), True, Verdict.REFUSED),
+]
+
+
+@pytest.mark.parametrize(("entries", "is_eligible", "verdict"), REBUILT, ids=lambda x: str(x)[:20])
+def test_how_a_reinit_ended(entries: Any, is_eligible: bool, verdict: Verdict) -> None:
+    """Only an instance that came back empty and is whole again is success: in the sync set where it
+    may be main, else among the readers."""
+    answer = answer_in(entries, Request("r-1", "reinit", instance="b"), is_eligible=is_eligible)
+    assert answer.verdict is verdict
+    assert answer.why
+
+
+@pytest.mark.parametrize(
+    ("said", "instance", "is_eligible"),
+    [
+        ("", "memgraph-1", True),
+        ("", "memgraph-2", False),
+        ("3", "memgraph-2", True),
+        ("3", "graph", False),
+    ],
+)
+def test_who_may_be_main_is_the_controllers_own_word(
+    said: str, instance: str, is_eligible: bool
+) -> None:
+    """From their variable, else the default."""
+    env = [{"name": "SYNC_ELIGIBLE", "value": said}]
+    assert may_be_main(instance, [{"spec": {"containers": [{"env": env}]}}]) is is_eligible
+
+
+async def test_without_a_sight_of_pods_a_reinit_is_followed_all_the_same(world: World) -> None:
+    """The request is written by then: a missing permission must not end the command."""
+    world.faults.add(Rule("fail", verb="list", resource="pods", status=403))
+    result = await world.cli("reinit", "memgraph-2", "--timeout", "600ms")
+    assert result.exit_code == 5
 
 
 async def test_every_command_explains_itself() -> None:
