@@ -20,6 +20,8 @@ from controller.kube import KIND_LABEL, RELEASE_LABEL, KubeNames
 CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 3.0, 10.0
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 PAGE = "50"  # objects of a list in one answer: of archives about 5 MB
+GONE = 410  # the token of a page was forgotten: an etcd compaction, every five minutes
+LIST_ATTEMPTS_MAX = 3
 LEDGER_SELECTOR = "memgraph-controller/kind=ledger"
 Json = dict[str, Any]
 
@@ -72,16 +74,22 @@ class Api:
         return response.status, answered
 
     def items(self, path: str, selector: str) -> list[Json]:
-        """The objects of a list, asked for in pages."""
-        query, objects = {"labelSelector": selector, "limit": PAGE}, list[Json]()
+        """The objects of a list, asked for in pages; where the server has forgotten between two of
+        them what the list was, it is begun anew. Raises Problem."""
+        first = {"labelSelector": selector, "limit": PAGE}
+        query, objects, attempt = first, list[Json](), 1
         while True:
-            answer = self.get(path, query)
+            status, body = self.send("GET", path, query)
+            if status == GONE and "continue" in query and attempt < LIST_ATTEMPTS_MAX:
+                query, objects, attempt = first, [], attempt + 1
+                continue
+            answer = answer_of(path, status, body)
             found = answer.get("items")
             objects += [i for i in found or () if isinstance(i, dict)]
             token = (answer.get("metadata") or {}).get("continue")
             if not token:
                 return objects
-            query = {**query, "continue": str(token)}
+            query = {**first, "continue": str(token)}
 
 
 def answer_of(path: str, status: int, body: bytes) -> Json:

@@ -116,6 +116,15 @@ def expired(asked: int, oldest: int) -> ApiError:
     return ApiError(410, "Expired", f"too old resource version: {asked} ({oldest})")
 
 
+def continue_expired() -> ApiError:
+    """The next page of a list is asked for too late."""
+    return ApiError(
+        410,
+        "Expired",
+        "The provided continue parameter is too old to display a consistent list result.",
+    )
+
+
 def too_large_revision(asked: int, present: int) -> ApiError:
     """The read asks for a state that has not happened yet."""
     return ApiError(

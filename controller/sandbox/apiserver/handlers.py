@@ -58,7 +58,7 @@ def execute(store: Store, kind: Kind, call: Call, request: Request) -> Answer:
         case "get":
             return Answer(200, store.get(kind, call.namespace, call.name))
         case "list":
-            return _list(store, kind, selector_of(request, kind, call))
+            return _list(store, kind, selector_of(request, kind, call), request)
         case "create":
             return _create(store, kind, call, request)
         case "update":
@@ -100,15 +100,19 @@ def _is_dry(request: Request) -> bool:
     return request.query.get("dryRun") == "All"
 
 
-def _list(store: Store, kind: Kind, selector: Selector) -> Answer:
+def _list(store: Store, kind: Kind, selector: Selector, request: Request) -> Answer:
     items, revision = store.select(kind, selector)
     for item in items:  # as a real server: the list says once what its items are
         del item["kind"], item["apiVersion"]
+    page = store.pages.page(request, items, revision)
+    meta: Object = {"resourceVersion": str(page.revision)}
+    if page.token:
+        meta |= {"continue": page.token, "remainingItemCount": page.left}
     body: Object = {
         "kind": f"{kind.name}List",
         "apiVersion": kind.api_version,
-        "metadata": {"resourceVersion": str(revision)},
-        "items": items,
+        "metadata": meta,
+        "items": page.items,
     }
     return Answer(200, body)
 
@@ -197,7 +201,7 @@ def _delete(store: Store, kind: Kind, call: Call, request: Request) -> Answer:
 
 def _delete_collection(store: Store, kind: Kind, call: Call, request: Request) -> Answer:
     how = _deletion(_body(request) if request.body else {}, request)
-    answer = _list(store, kind, selector_of(request, kind, call))
+    answer = _list(store, kind, selector_of(request, kind, call), request)
     for item in answer.body["items"]:
         name = str(metadata_of(item)["name"])
         store.delete(kind, call.namespace, name, how, dry_run=_is_dry(request))

@@ -16,6 +16,7 @@ from . import errors, rules, updates
 from .changes import WINDOW_MAX, Change, Cursor, Window
 from .kinds import NAMESPACES, PODS, Kind
 from .objects import Object, metadata_of, name_of, namespace_of, revision_of, rfc3339, uid_of
+from .pages import Pages
 from .selectors import EVERYTHING, Selector
 from .updates import Deletion
 
@@ -42,6 +43,7 @@ class Store:
         self._wall_clock = wall_clock
         self._new_uid = new_uid
         self._window = Window(window_max)
+        self.pages = Pages()
         self._objects: dict[Kind, dict[tuple[str, str], Object]] = {}
         self._ensure_namespace("default")
 
@@ -80,6 +82,7 @@ class Store:
     def compact(self) -> None:
         """Forget all changes up to now; every reader that is behind gets 410."""
         self._window.compact()
+        self.pages.forget()
 
     # --- writing -------------------------------------------------------------------------
 

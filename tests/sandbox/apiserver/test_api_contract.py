@@ -6,6 +6,8 @@ MEMGRAPH_CONTROLLER_KUBECONFIG names its kubeconfig.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from api_rooms import (
     JSON_PATCH,
@@ -43,6 +45,31 @@ async def test_discovery_lists_what_the_controller_uses(room: Room) -> None:
     leases = await room.api.request("GET", f"/apis/{LEASES}")
     assert "leases" in {entry["name"] for entry in leases.json["resources"]}
     assert (await room.api.request("GET", "/version")).json["major"] == "1"
+
+
+def paged(number: int) -> dict[str, Any]:
+    """A ConfigMap of a list."""
+    return {"metadata": {"name": f"page-{number}", "labels": {"of": "pages"}}}
+
+
+async def test_a_list_comes_in_pages(room: Room) -> None:
+    """Each page has at most as many objects as asked for, a token that leads to the next, and the
+    revision of the first; what changes meanwhile is not in it. Without a token it is the last."""
+    for number in range(5):
+        await create(room, paged(number))
+    query: dict[str, object] = {"labelSelector": "of=pages", "limit": "2"}
+    path, names, revisions = room.path("configmaps"), list[str](), set[str]()
+    for size in (2, 2, 1):
+        page = (await room.api.request("GET", path, query=query)).json
+        assert len(page["items"]) == size
+        names += [item["metadata"]["name"] for item in page["items"]]
+        revisions.add(page["metadata"]["resourceVersion"])
+        query["continue"] = page["metadata"].get("continue", "")
+        if len(names) == 2:
+            await create(room, paged(9))
+    assert query["continue"] == ""
+    assert names == [f"page-{number}" for number in range(5)]
+    assert len(revisions) == 1
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nonsense", "/apis/no.such.group/v1/things"])

@@ -10,6 +10,7 @@ from api_client import Api, NoAnswer
 from api_rooms import World, config
 
 from controller.sandbox.apiserver import CONFIGMAPS, Mode, Rule
+from controller.sandbox.apiserver.pages import OPEN_MAX
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 SILENCE_S = 0.15  # how long nothing must come; a round trip here takes about 1 ms
@@ -176,6 +177,36 @@ async def test_latency_delays_until_cleared(world: World) -> None:
     assert not await is_silent(world.b)
     await switch(world.b, kind="clear")
     assert not await is_silent(world.a)
+
+
+async def test_a_list_that_was_begun_does_not_outlive_a_compaction(world: World) -> None:
+    """The next page is 410, and so is one of a token that nobody gave; what is no number is 400."""
+    path = "/api/v1/namespaces/default/configmaps"
+    for number in range(3):
+        await world.a.request("POST", path, {"metadata": {"name": f"x-{number}"}})
+    page = (await world.a.request("GET", path, query={"limit": "2"})).json
+    assert page["metadata"]["remainingItemCount"] == 1
+    token = page["metadata"]["continue"]
+    await switch(world.b, kind="compact")
+    for asked in (token, "made-up"):
+        reply = await world.a.request("GET", path, query={"limit": "2", "continue": asked})
+        assert (reply.status, reply.reason) == (410, "Expired")
+    assert (await world.a.request("GET", path, query={"limit": "many"})).status == 400
+
+
+async def test_lists_that_nobody_reads_on_are_forgotten(world: World) -> None:
+    """At most so many are kept; the oldest goes."""
+    path = "/api/v1/namespaces/default/configmaps"
+    for number in range(2):
+        await world.a.request("POST", path, {"metadata": {"name": f"x-{number}"}})
+    first = (await world.a.request("GET", path, query={"limit": "1"})).json["metadata"]
+    for _ in range(OPEN_MAX):
+        last = (await world.a.request("GET", path, query={"limit": "1"})).json["metadata"]
+    codes = [
+        (await world.a.request("GET", path, query={"limit": "1", "continue": each["continue"]}))
+        for each in (first, last)
+    ]
+    assert [reply.status for reply in codes] == [410, 200]
 
 
 async def test_compaction_is_an_error_event_in_a_good_answer(world: World) -> None:
