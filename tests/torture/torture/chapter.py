@@ -11,7 +11,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,9 @@ class Round:
     was_done: bool
     ms: int
     write_gap_ms: int  # nobody could write
-    client_gap_ms: int  # the unluckiest writer
-    read_gap_ms: int
-    lost: int = 0
+    writer_gap_ms: int  # the unluckiest writer
+    read_gap_ms: int  # nobody could read
+    reader_gap_ms: int  # the unluckiest reader
 
 
 @define(eq=False)
@@ -159,25 +159,23 @@ async def _play_round(chapter: Chapter, world: World, fault: Fault, number: int)
     await world.heal()
     await world.sandbox.wait_whole(WHOLE_S, CALM_S)
     end, book = time.monotonic(), chapter.book
-    every = [t for times in book.writes_s.values() for t in times]
-    gaps = [longest_gap(times, begin, end).ms for times in book.writes_s.values()]
-    reads = [longest_gap(times, begin, end).ms for times in book.reads_s.values()]
-    gap = longest_gap(every, begin, end).ms
-    done = Round(
-        number,
-        fault.name,
-        was_done,
-        round((end - begin) * 1000),
-        gap,
-        max(gaps, default=gap),
-        max(reads, default=0),
-    )
+    took_ms = round((end - begin) * 1000)
+    writes, reads = felt(book.writes_s, begin, end), felt(book.reads_s, begin, end)
+    done = Round(number, fault.name, was_done, took_ms, *writes, *reads)
     chapter.rounds.append(done)
     world.tell(
-        f"  whole after {done.ms / 1000:.1f} s; nobody could write for {gap} ms, the unluckiest "
-        f"writer for {done.client_gap_ms} ms, reader {done.read_gap_ms} ms; "
-        f"{len(book.acked)} writes acknowledged"
+        f"  whole after {done.ms / 1000:.1f} s; nobody could write for {done.write_gap_ms} ms, the "
+        f"unluckiest writer for {done.writer_gap_ms} ms; read {done.read_gap_ms} ms, reader "
+        f"{done.reader_gap_ms} ms; {len(book.acked)} writes acknowledged"
     )
+
+
+def felt(times_s: Mapping[str, list[float]], begin_s: float, end_s: float) -> tuple[int, int]:
+    """The longest time, in milliseconds, without a success of anybody, and of the unluckiest of
+    these clients."""
+    nobody = longest_gap((t for times in times_s.values() for t in times), begin_s, end_s).ms
+    each = (longest_gap(times, begin_s, end_s).ms for times in times_s.values())
+    return nobody, max(each, default=nobody)
 
 
 # -- clients

@@ -5,9 +5,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from attrs import asdict
+
 from torture.bounds import upper_bound
 from torture.chapter import Chapter, rounds_with_losses
 
+MEASURED = {  # word of the figures -> field of a round, milliseconds
+    "whole": "ms",
+    "write": "write_gap_ms",
+    "writer": "writer_gap_ms",
+    "read": "read_gap_ms",
+    "reader": "reader_gap_ms",
+}
+TITLES = ("whole again", "nobody writes", "one writer", "nobody reads", "one reader")
 KUBERNETES = ["Kubernetes API server", "kubelet", "StatefulSet controller"]
 
 
@@ -52,6 +62,7 @@ def figures(chapters: Sequence[Chapter], seed: int, memgraph: str, took_s: float
         "failed_sandboxes": len(failed),
         "failed_rate_upper_95": upper_bound(len(failed), len(rounds)),
         "gaps_ms": gaps(chapters),
+        "each_round": [asdict(r) for r in rounds],
         "problems": [f"seed {c.seed}: {p}" for c in failed for p in c.problems],
         "kept": [c.kept for c in chapters if c.kept],
         "errors": dict(sum((c.book.errors for c in chapters), Counter[str]()).most_common(20)),
@@ -64,33 +75,32 @@ def changes_by_kind(chapters: Sequence[Chapter]) -> dict[str, int]:
 
 
 def gaps(chapters: Sequence[Chapter]) -> dict[str, dict[str, float]]:
-    """By fault: median and longest time without a success."""
+    """By fault: median and longest of each round's longest time without a success: of anybody's
+    writes and reads, and of the unluckiest writer's and reader's; and until all was whole."""
     rounds = [r for c in chapters for r in c.rounds if r.was_done]
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for name in sorted({r.fault for r in rounds}):
         mine = [r for r in rounds if r.fault == name]
-        found[name] = {
-            "rounds": len(mine),
-            "whole_median": statistics.median(r.ms for r in mine),
-            "write_median": statistics.median(r.write_gap_ms for r in mine),
-            "write_longest": max(r.write_gap_ms for r in mine),
-            "writer_longest": max(r.client_gap_ms for r in mine),
-            "read_longest": max(r.read_gap_ms for r in mine),
-        }
+        found[name] = {"rounds": len(mine)}
+        for what, gap in MEASURED.items():
+            values = [getattr(r, gap) for r in mine]
+            found[name] |= {
+                f"{what}_median": statistics.median(values),
+                f"{what}_longest": max(values),
+            }
     return found
 
 
 def told(result: dict[str, Any]) -> list[str]:
     """Lines for people."""
+    head = "".join(f"{title:>17}" for title in TITLES)
     lines = [
-        f"{'fault':28} rounds  whole ms  nobody writes ms      one writer  one reader",
-        f"{'':28}           median   median  longest     longest ms  longest ms",
+        f"{'milliseconds':28} rounds {head}",
+        f"{'':28}        " + "  median  longest" * len(MEASURED),
     ]
     for name, g in result["gaps_ms"].items():
-        lines.append(
-            f"{name:28} {g['rounds']:6.0f} {g['whole_median']:9.0f} {g['write_median']:8.0f} "
-            f"{g['write_longest']:8.0f} {g['writer_longest']:14.0f} {g['read_longest']:11.0f}"
-        )
+        both = "".join(f"{g[f'{w}_median']:8.0f} {g[f'{w}_longest']:8.0f}" for w in MEASURED)
+        lines.append(f"{name:28} {g['rounds']:6.0f} {both}")
     rate = 100 * result["loss_rate_upper_95"]
     lines += [
         f"{result['rounds']} rounds in {result['sandboxes']} sandboxes, {result['took_s']:.0f} s; "
