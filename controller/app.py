@@ -277,6 +277,7 @@ def snapshot(pod: ControllerPod, gateways: Gateways, around: Surroundings) -> Sn
         earlier_lines=pod.recollection.lines,
         is_ledger_verified=chronicle.was_read and not chronicle.trouble,
         ledger_trouble=chronicle.trouble,
+        missing_archives=chronicle.missing,
         kube_trouble={**pod.all_troubles(), **around.troubles},
         gateways=gateways.counters,
         listening=gateways.listening,

@@ -68,6 +68,7 @@ class Chronicle:
         self.ledger = Ledger()
         self._held = deque((self.ledger,), HELD_MAX)  # the last verified copies, newest last
         self.trouble = ""
+        self.missing: tuple[int, ...] = ()  # archives for want of which this copy stays behind
         self.is_uncertain = False
         self.was_read = False
 
@@ -141,11 +142,11 @@ class Chronicle:
         return isinstance(decode(behind).event.payload, LeaderElected)
 
     def _accept(self, stored: StoredLedger, found: Ledger) -> None:
-        self.ledger, self._stored, self._ahead = found, stored, None
+        self.ledger, self._stored, self._ahead, self.missing = found, stored, None, ()
         self._tell("")
 
     def _refuse(self, stored: StoredLedger, what: str) -> None:
-        self._stored, self._ahead = stored, None
+        self._stored, self._ahead, self.missing = stored, None, ()
         self._tell(f"the stored ledger is not ours: {what}")
 
     def _fall_behind(self, stored: StoredLedger, found: Ledger) -> None:
@@ -162,7 +163,8 @@ class Chronicle:
     async def catch_up(self) -> None:
         """Verify what is stored through the archives, and take it. When they show another history
         than ours, it is refused like any other. When one that should be there is missing nobody
-        can tell, and a person has to restart this pod, which then takes the ledger as it is.
+        can tell: it is told which, and looked for again, until a person puts them back or restarts
+        this pod, which then takes the ledger as it is.
 
         Raises KubeUnavailable, KubeForbidden, KubeRefused: nothing changed; try again.
         """
@@ -225,7 +227,9 @@ class Chronicle:
             log.warning("ledger_taken_over_a_gap", was=self.ledger.seq, seq=live.seq, gap=way.gap)
             self._accept(stored, live)
             return
-        self._why_behind = {live.base_seq: f"cannot go on: {why_not or way.gap}; restart it"}
+        cure = "put them back, or restart it" if way.missing and not why_not else "restart it"
+        self._why_behind = {live.base_seq: f"cannot go on: {why_not or way.gap}; {cure}"}
+        self.missing = way.missing
         self._fall_behind(stored, live)
 
     async def append(self, event: Event, cut: Snapshot | None = None) -> bool:

@@ -107,6 +107,8 @@ def ledger_metrics(snapshot: Snapshot) -> Iterator[Metric]:
     yield gauge("ledger_size_max_bytes", "What a ConfigMap holds", LEDGER_BYTES_MAX)
     trouble = not snapshot.is_ledger_verified or bool(snapshot.ledger_trouble)
     yield gauge("ledger_trouble", "1 when the ledger is not verified", trouble)
+    text = "Archives for want of which this pod stays behind the stored ledger"
+    yield gauge("ledger_archives_missing", text, len(snapshot.missing_archives))
     text = "Since the last confirmed quorum read of the ledger's head was sent"
     yield gauge("ledger_read_age_seconds", text, age_s(snapshot.now_s, snapshot.head_age_from_s))
 

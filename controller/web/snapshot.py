@@ -118,6 +118,7 @@ class Snapshot:
     """Of what stood before the live part: the newest entries and the last change of main."""
     is_ledger_verified: bool = False  # it was read, and what was read is what we have
     ledger_trouble: str = ""
+    missing_archives: tuple[int, ...] = ()  # for want of which this pod's copy stays behind
     kube_trouble: Mapping[str, str] = field(factory=dict, hash=False)  # what -> text; "" = fine
     gateways: Mapping[str, GatewayCounters] = field(factory=dict, hash=False)  # "rw", "ro"
     listening: Mapping[str, str] = field(factory=dict, hash=False)  # "rw" -> "0.0.0.0:7687"

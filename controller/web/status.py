@@ -219,6 +219,7 @@ def ledger_health(snapshot: Snapshot) -> Document:
         "head": snapshot.ledger_head,
         "verified": snapshot.is_ledger_verified,
         "trouble": snapshot.ledger_trouble,
+        "missing_archives": list(snapshot.missing_archives),
         "entries": len(snapshot.ledger_lines),
         "bytes": sum(len(line) for line in snapshot.ledger_lines),
     }

@@ -254,3 +254,46 @@ async def test_it_goes_on_trying(autojump_clock: Any, nursery: Any) -> None:
         await trio.sleep(2 * CATCH_UP_LASTING_S)
         assert (chronicle.ledger, told[-1]) == (truth, "")
         nursery.cancel_scope.cancel()
+
+
+async def test_archives_that_come_back_let_it_go_on(autojump_clock: Any, nursery: Any) -> None:
+    """Deleted by a hand while this pod was away: it says which are not there, stays as it is, and
+    goes on by itself once they are back, one after the other."""
+    chronicle, _, archives = await standby(grown(3))
+    truth = grown(40)
+    for _ in range(8):
+        truth = cut(truth, archives)
+    kept = {number: archives.parts.pop(number) for number in (1, 2, 3, 4, 5, 6, 7)}
+    with trio.fail_after(120):
+        nursery.start_soon(chronicle.keep_up, lambda trouble: None)
+        shown(chronicle, truth)
+        await trio.sleep(2 * CATCH_UP_LASTING_S)
+        assert chronicle.missing == (1, 2, 3, 4, 5, 6, 7)
+        assert "not there: 000007, 000006, 000005, 000004, 000003 and 2 more" in chronicle.trouble
+        assert "put them back" in chronicle.trouble
+        for number in (7, 6, 5, 4, 3):
+            archives.parts[number] = kept[number]
+        await trio.sleep(2 * CATCH_UP_LASTING_S)
+        assert chronicle.missing == (1, 2)
+        assert chronicle.ledger == grown(3)
+        archives.parts |= kept
+        await trio.sleep(2 * CATCH_UP_LASTING_S)
+        assert (chronicle.ledger, chronicle.trouble, chronicle.missing) == (truth, "", ())
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_damaged_archive_that_is_repaired_lets_it_go_on() -> None:
+    """What was refused is looked at again with the next reading."""
+    truth = grown(20)
+    chronicle, _, archives = await standby(grown(3))
+    for _ in range(3):
+        truth = cut(truth, archives)
+    whole = archives.parts[2]
+    archives.parts[2] = {**whole, "00000007": whole["00000007"].replace("because", "why not")}
+    shown(chronicle, truth)
+    await chronicle.catch_up()
+    assert "not ours" in chronicle.trouble
+    archives.parts[2] = whole
+    shown(chronicle, truth)
+    await chronicle.catch_up()
+    assert (chronicle.ledger, chronicle.trouble) == (truth, "")

@@ -61,6 +61,7 @@ def test_troubles_are_gauges() -> None:
         p.snapshot(
             view=seen,
             ledger_trouble="entry 7",
+            missing_archives=(3, 4),
             kube_trouble={"pods": "403"},
             refusals=(p.REFUSAL,),
             listening={},
@@ -70,6 +71,7 @@ def test_troubles_are_gauges() -> None:
     assert value(found, "instance_auth_failed", instance="memgraph-2") == 1
     assert value(found, "instance_stray_main", instance="memgraph-0") == 1
     assert value(found, "ledger_trouble") == 1
+    assert value(found, "ledger_archives_missing") == 2
     assert value(found, "kube_trouble", what="pods") == 1
     assert value(found, "refusals", trigger="main_lost", guard="vantages_agree") == 1
     assert value(found, "gateway_up", gateway="rw") == 0

@@ -54,6 +54,7 @@ def test_a_healthy_cluster_is_shown_whole() -> None:
         "head": "",
         "verified": True,
         "trouble": "",
+        "missing_archives": [],
         "entries": 0,
         "bytes": 0,
     }
