@@ -13,6 +13,7 @@ from attrs import evolve
 import controller.gatekeeper
 import controller.memgraph.instance
 import controller.pod
+import controller.watches
 import statemachine.evolve
 import statemachine.plan
 import statemachine.proposals
@@ -149,7 +150,7 @@ async def _pass_on_late(self: Any, session: Any) -> None:
 
 async def _believe_the_watch(self: Any) -> float:
     """The fold of the watch is taken for the ledger's head."""
-    self.loop.chronicle.was_read = True
+    self._loop.chronicle.was_read = True
     return trio.current_time()
 
 
@@ -275,7 +276,7 @@ MUTANTS: dict[str, Patch] = {
     ),
     "a gateway starts from a cached ledger": both(
         instead(
-            (controller.pod.ControllerPod, "_read_head", _believe_the_watch),
+            (controller.watches.Watches, "read_head", _believe_the_watch),
         )
     ),
     "a gateway opens before its Lease exists": instead((Standing, "obtain", _no_lease_first)),
