@@ -23,8 +23,9 @@ from typing import Any
 import page
 from figures import NAMES, Rows, document, goal_rows, spread, values
 from loads import DESCRIPTORS_OF_GO, Field, Load, Measure, build, set_up
-from peers import GO, Peer, Yard, find_peers
+from peers import GO, Peer, Yard, find_peers, use_packages
 
+TELL_PYTHON = "import platform; print(platform.python_version())"
 BETWEEN_S = 0.05  # sockets that are closing are not the next one's load
 
 
@@ -98,7 +99,7 @@ def want_descriptors() -> int:
     return allowed
 
 
-def machine_of(averages: list[float]) -> dict[str, Any]:
+def machine_of(averages: list[float], python: str) -> dict[str, Any]:
     """On what it was measured, without its name."""
 
     def version(pattern: str, *words: str) -> str:
@@ -112,7 +113,7 @@ def machine_of(averages: list[float]) -> dict[str, Any]:
     return {
         "HAProxy": version(r"(\d+\.\d+\.\d+)", "haproxy", "-v"),
         "Go": version(r"go(\d+\.\d+)", "go", "version"),
-        "Python": platform.python_version(),
+        "Python": version(r"(.+)", python, "-c", TELL_PYTHON),
         "Linux": ".".join(platform.release().split(".")[:2]),
         "cores": len(os.sched_getaffinity(0)),
         "load": averages,
@@ -143,6 +144,7 @@ def arguments() -> argparse.Namespace:
         "--minutes", type=float, default=13.0, help="no round begins that would end later"
     )
     words.add_argument("--workers", type=int, default=1, help="GATEWAY_WORKERS of ours")
+    words.add_argument("--python", default="", help="what ours runs on, if not this one")
     words.add_argument("--only", default="", help="measures, a pattern: ping128|churn")
     given = words.parse_args()
     given.rounds = given.rounds or (2 if given.quick else 7)
@@ -153,6 +155,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     """Measure; returns the document."""
     if len(os.sched_getaffinity(0)) < 2:
         raise SystemExit("two cores are needed: one for the proxy, one for the load")
+    use_packages()
     for what in find_peers():
         print(f"missing: {what}; its columns are left out")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
@@ -164,9 +167,14 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
             tls = None
         seconds, size = (0.4, 1 << 28) if given.quick else (1.0, 1 << 30)
         load = Load(build(where), tls, seconds, size, want_descriptors())
-        field = set_up(stack, load, Yard(stack, where, given.workers))
+        field = set_up(stack, load, Yard(stack, where, given.workers, given.python))
         book, averages = all_rounds(field, load, given)
-    return document(machine_of(averages), len(averages), book.rows, list(book.failed))
+    return document(
+        machine_of(averages, given.python or sys.executable),
+        len(averages),
+        book.rows,
+        list(book.failed),
+    )
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,7 +22,8 @@ from pathlib import Path
 import attrs
 
 HERE = Path(__file__).parent
-CERTIFICATES = HERE.parents[1] / "tests" / "gateway" / "certs"
+ROOT = HERE.parents[1]
+CERTIFICATES = ROOT / "tests" / "gateway" / "certs"
 PROXY_CPU, LOAD_CPU = 0, 1
 PORTS = range(10_000, 30_000)
 OURS, HAPROXY, TUNED, GO, DIRECT = "ours", "haproxy", "haproxy tuned", "go", "direct"
@@ -182,11 +184,13 @@ class Yard:
     Args:
       where: a directory for what they need.
       workers: GATEWAY_WORKERS of ours.
+      python: what ours runs on; "": this one.
     """
 
     stack: ExitStack
     where: Path
     workers: int = 1
+    python: str = ""
     beside: "subprocess.Popen[str] | None" = None
 
     def start_all(self, upstream: int, *, is_tls: bool = False) -> list[Peer]:
@@ -210,7 +214,7 @@ class Yard:
     def ours(self, *upstreams: int, kind: str = "rw", is_tls: bool = False) -> Peer:
         """The gateway of this checkout."""
         port = free_port()
-        words: list[str | Path] = [sys.executable, HERE / "subject.py", str(port)]
+        words: list[str | Path] = [self.python or sys.executable, HERE / "subject.py", str(port)]
         words += [*map(str, upstreams), "--workers", str(self.workers), "--kind", kind]
         if is_tls:
             words += ["--tls", CERTIFICATES / "server.pem", CERTIFICATES / "server.key"]
@@ -255,6 +259,11 @@ class Yard:
             expect(self.beside, "ready")
             self.beside.send_signal(signal.SIGSTOP)
         return self.beside
+
+
+def use_packages() -> None:
+    """Let every Python find this checkout, and the packages of the one that runs the bench."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), sysconfig.get_path("purelib")])
 
 
 def find_peers() -> list[str]:
