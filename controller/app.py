@@ -281,6 +281,7 @@ def snapshot(pod: ControllerPod, gateways: Gateways, around: Surroundings) -> Sn
         kube_trouble={**pod.all_troubles(), **around.troubles},
         gateways=gateways.counters,
         listening=gateways.listening,
+        routed_at_s=dict(gateways.routed_at_s),
         is_leader=bool(loop.view.identity),
         rw_opened_term=pod.gatekeeper.opened_term,
         rw_opened_at=pod.gatekeeper.opened_at,

@@ -68,7 +68,8 @@ class Gateways:
         self._marks: list[tuple[int, Callable[[int], None]]] = []
         self._is_leaving = False
         self.bound: dict[str, str] = {}  # kind -> "host:port", once it is bound
-        on_over = _log_session if logs_sessions else None
+        self.routed_at_s: dict[str, float] = {}  # kind -> since when it follows its present route
+        self._on_over = _log_session if logs_sessions else None
         self.workers: Workers | None = None
         self.by_kind: dict[Kind, Gateway] = {}
         if workers:
@@ -77,7 +78,7 @@ class Gateways:
                 workers,
                 on_need=self._on_need,
                 on_marked=self._on_marked,
-                on_over=on_over,
+                on_over=self._on_over,
                 on_trouble=_say,
             )
         else:
@@ -89,6 +90,8 @@ class Gateways:
             limits,
             need_confirmation=lambda upstream: self._wish(Wish(kind, upstream)),
             on_settled=self._on_settled,
+            on_over=self._on_over,
+            on_trouble=_say,
         )
 
     async def run(
@@ -139,6 +142,7 @@ class Gateways:
         if kind not in self._kinds:
             return 0
         self._routes[kind] = route
+        self.routed_at_s[kind.value] = trio.current_time()
         if self.workers is not None:
             self.workers.apply(kind, route)
             return 0

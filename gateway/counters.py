@@ -13,7 +13,8 @@ from gateway.histogram import DURATION_BOUNDS_S, WAIT_BOUNDS_S, Distribution, Hi
 from gateway.reasons import Ending, Refusal
 
 TERMS_MAX = 16  # of which the cuts are told apart; older terms remain in the sum
-INSTANCES_MAX = 64  # likewise of failed dials
+INSTANCES_MAX = 64  # told apart; all later ones are OTHERS
+OTHERS = "others"
 NO_DURATIONS = Distribution.empty(DURATION_BOUNDS_S)
 NO_WAITS = Distribution.empty(WAIT_BOUNDS_S)
 
@@ -29,9 +30,11 @@ class Counters:
       refused, ended: by reason; a refused client never had a byte relayed.
       cut: sessions that routes have ended, drained ones included, since the start.
       cut_by_term: the same by the term of the route that ended them, of the last terms.
+      drained_by_term: those of them that were waited for, and ended between two requests.
       dial_failures: refused, timed out or broken dials.
       failed_dials: the same by instance.
       bytes_up, bytes_down: delivered to upstreams, to clients.
+      bytes_up_by, bytes_down_by: the same by instance.
       sessions: by instance, of the present route.
       term: of the present route; None before the first.
       durations_s: of sessions that are over, from accept to their end.
@@ -55,6 +58,9 @@ class Counters:
     dials_s: Distribution = NO_WAITS
     cut_by_term: Mapping[str, int] = MappingProxyType({})
     failed_dials: Mapping[str, int] = MappingProxyType({})
+    drained_by_term: Mapping[str, int] = MappingProxyType({})
+    bytes_up_by: Mapping[str, int] = MappingProxyType({})
+    bytes_down_by: Mapping[str, int] = MappingProxyType({})
 
 
 NOTHING = Counters(0, 0, 0, {}, {}, 0, 0, 0, 0, {}, None)
@@ -89,6 +95,9 @@ def together(first: Counters, second: Counters) -> Counters:
         dials_s=first.dials_s.plus(second.dials_s),
         cut_by_term=_latest(_summed(first.cut_by_term, second.cut_by_term)),
         failed_dials=_summed(first.failed_dials, second.failed_dials),
+        drained_by_term=_latest(_summed(first.drained_by_term, second.drained_by_term)),
+        bytes_up_by=_summed(first.bytes_up_by, second.bytes_up_by),
+        bytes_down_by=_summed(first.bytes_down_by, second.bytes_down_by),
     )
 
 
@@ -105,6 +114,35 @@ def lost(last: Counters) -> Counters:
     return attrs.evolve(closed, ended=MappingProxyType(ended), refused=MappingProxyType(refused))
 
 
+def known(instance: str, by: Mapping[str, int]) -> str:
+    """Its name, or OTHERS when there are too many to be told apart."""
+    return instance if instance in by or len(by) < INSTANCES_MAX else OTHERS
+
+
+class Relayed:
+    """Bytes by instance: delivered to it (`up`), and from it to clients (`down`)."""
+
+    __slots__ = ("down", "up")
+
+    def __init__(self) -> None:
+        self.up: dict[str, int] = {}
+        self.down: dict[str, int] = {}
+
+    def add(self, instance: str, up: int, down: int) -> None:
+        """Of one session."""
+        name = known(instance, self.up)
+        self.up[name] = self.up.get(name, 0) + up
+        self.down[name] = self.down.get(name, 0) + down
+
+    def plus(self, other: "Relayed") -> "Relayed":
+        """Both together."""
+        total = Relayed()
+        for part in (self, other):
+            for instance, up in part.up.items():
+                total.add(instance, up, part.down[instance])
+        return total
+
+
 class Tally:
     """The running numbers, owned by the desk."""
 
@@ -112,36 +150,62 @@ class Tally:
         self.accepted = 0
         self.cut = 0
         self.dial_failures = 0
-        self.bytes_up = 0
-        self.bytes_down = 0
+        self.bytes = Relayed()
         self.refused: Counter[Refusal] = Counter()
         self.ended: Counter[Ending] = Counter()
         self.durations_s = Histogram(DURATION_BOUNDS_S)
         self.waits_s = Histogram(WAIT_BOUNDS_S)
         self.dials_s = Histogram(WAIT_BOUNDS_S)
         self.cut_by_term: dict[str, int] = {}
+        self.drained_by_term: dict[str, int] = {}
         self.failed_dials: dict[str, int] = {}
         self.term = 0
 
-    def count_cut(self, sessions: int) -> None:
+    def count_cut(self, sessions: int, *, is_drained: bool) -> None:
         """The present route ended so many; a term that ended none has no number."""
         self.cut += sessions
-        if sessions:
-            by, term = self.cut_by_term, str(self.term)
-            by[term] = by.get(term, 0) + sessions
-            while len(by) > TERMS_MAX:
-                del by[min(by, key=int)]
+        for by in (self.cut_by_term, self.drained_by_term)[: 1 + is_drained]:
+            if sessions:
+                term = str(self.term)
+                by[term] = by.get(term, 0) + sessions
+                while len(by) > TERMS_MAX:
+                    del by[min(by, key=int)]
 
     def count_failed_dial(self, instance: str) -> None:
         """A dial of this instance failed."""
         self.dial_failures += 1
-        if instance in self.failed_dials or len(self.failed_dials) < INSTANCES_MAX:
-            self.failed_dials[instance] = self.failed_dials.get(instance, 0) + 1
+        name = known(instance, self.failed_dials)
+        self.failed_dials[name] = self.failed_dials.get(name, 0) + 1
 
-    def frozen_refused(self) -> Mapping[str, int]:
-        """Refusals by the reason's text."""
-        return MappingProxyType({reason.value: n for reason, n in self.refused.items()})
-
-    def frozen_ended(self) -> Mapping[str, int]:
-        """Endings by the reason's text."""
-        return MappingProxyType({reason.value: n for reason, n in self.ended.items()})
+    def counters(
+        self,
+        *,
+        active: int,
+        held: int,
+        sessions: Mapping[str, int],
+        running: Relayed,
+        term: int | None,
+    ) -> Counters:
+        """The present numbers, with those of what is open now."""
+        relayed = running.plus(self.bytes)
+        return Counters(
+            accepted=self.accepted,
+            active=active,
+            held=held,
+            refused=MappingProxyType({reason.value: n for reason, n in self.refused.items()}),
+            ended=MappingProxyType({reason.value: n for reason, n in self.ended.items()}),
+            cut=self.cut,
+            dial_failures=self.dial_failures,
+            bytes_up=sum(relayed.up.values()),
+            bytes_down=sum(relayed.down.values()),
+            sessions=MappingProxyType(sessions),
+            term=term,
+            durations_s=self.durations_s.frozen(),
+            waits_s=self.waits_s.frozen(),
+            dials_s=self.dials_s.frozen(),
+            cut_by_term=MappingProxyType(dict(self.cut_by_term)),
+            failed_dials=MappingProxyType(dict(self.failed_dials)),
+            drained_by_term=MappingProxyType(dict(self.drained_by_term)),
+            bytes_up_by=MappingProxyType(relayed.up),
+            bytes_down_by=MappingProxyType(relayed.down),
+        )

@@ -202,17 +202,20 @@ def _counters(f: _Fields) -> Counters:
         durations_s=_distribution(f.inner("durations_s")),
         waits_s=_distribution(f.inner("waits_s")),
         dials_s=_distribution(f.inner("dials_s")),
-        cut_by_term=_by_term(f),
+        cut_by_term=_by_term(f, "cut_by_term"),
         failed_dials=f.counts("failed_dials"),
+        drained_by_term=_by_term(f, "drained_by_term"),
+        bytes_up_by=f.counts("bytes_up_by"),
+        bytes_down_by=f.counts("bytes_down_by"),
     )
     f.end()
     return counters
 
 
-def _by_term(f: _Fields) -> dict[str, int]:
-    found = f.counts("cut_by_term")
+def _by_term(f: _Fields, name: str) -> dict[str, int]:
+    found = f.counts(name)
     if not all(term.isascii() and term.isdecimal() and len(term) < 20 for term in found):
-        raise Malformed("cut_by_term has something else than terms")
+        raise Malformed(f"{name} has something else than terms")
     return found
 
 

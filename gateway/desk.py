@@ -9,7 +9,6 @@ state after, never before.
 """
 
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Any
 
 from gateway import wire
@@ -186,25 +185,13 @@ class Desk:
 
     def counters(self) -> Counters:
         """The present numbers, running sessions included."""
-        tally = self._tally
-        running_up, running_down = self.floor.bytes_both_ways
-        return Counters(
-            accepted=tally.accepted,
-            active=len(self.hall.waiting) + len(self.floor.sessions) - len(self.hall.held),
-            held=len(self.hall.held),
-            refused=tally.frozen_refused(),
-            ended=tally.frozen_ended(),
-            cut=tally.cut,
-            dial_failures=tally.dial_failures,
-            bytes_up=tally.bytes_up + running_up,
-            bytes_down=tally.bytes_down + running_down,
-            sessions=MappingProxyType(self.hall.targets.sessions()),
+        hall, floor = self.hall, self.floor
+        return self._tally.counters(
+            active=len(hall.waiting) + len(floor.sessions) - len(hall.held),
+            held=len(hall.held),
+            sessions=hall.targets.sessions(),
+            running=floor.running,
             term=None if self._route is None else self._route.term,
-            durations_s=tally.durations_s.frozen(),
-            waits_s=tally.waits_s.frozen(),
-            dials_s=tally.dials_s.frozen(),
-            cut_by_term=MappingProxyType(dict(tally.cut_by_term)),
-            failed_dials=MappingProxyType(dict(tally.failed_dials)),
         )
 
     # ---------------------------------------------------------------- waiting clients

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 
 from gateway import wire
-from gateway.counters import Tally
+from gateway.counters import Relayed, Tally
 from gateway.drain import Drain
 from gateway.link import NEVER, Fence, Link
 from gateway.pump import Pump
@@ -66,10 +66,14 @@ class Floor:
         return bool(self._leaving)
 
     @property
-    def bytes_both_ways(self) -> tuple[int, int]:
-        """Of the sessions that run now: up, down."""
-        up = sum(session.bytes_up for session in self.sessions)
-        return up, sum(session.bytes_down for session in self.sessions)
+    def running(self) -> Relayed:
+        """Of the sessions that run now."""
+        relayed = Relayed()
+        for session in self.sessions:
+            assert session.target is not None
+            instance = session.target.upstream.instance
+            relayed.add(instance, session.bytes_up, session.bytes_down)
+        return relayed
 
     def begin(self, session: Session, now_s: float) -> None:
         """Relay it from now on."""
@@ -90,7 +94,7 @@ class Floor:
         links: list[Link] = list(sessions)
         self._pump.cut(links, reason)
         if reason in BY_ROUTE:
-            self._tally.count_cut(len(links))
+            self._tally.count_cut(len(links), is_drained=reason is Ending.DRAINED)
         return len(links)
 
     def keep_fences(self, upstreams: Collection[Upstream], *, is_due: bool) -> None:
@@ -171,8 +175,7 @@ class Floor:
         session.target.sessions -= 1
         tally = self._tally
         tally.ended[reason] += 1
-        tally.bytes_up += session.bytes_up
-        tally.bytes_down += session.bytes_down
+        tally.bytes.add(session.target.upstream.instance, session.bytes_up, session.bytes_down)
         tally.durations_s.add(self._clock() - session.arrived_at_s)
         if self._on_over is not None:
             self._on_over(session, reason)

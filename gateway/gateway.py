@@ -13,9 +13,19 @@ from gateway import wire
 from gateway.counters import Counters
 from gateway.deadline import FENCED_FROM_THE_START
 from gateway.desk import Desk
+from gateway.messages import Over
+from gateway.reasons import Ending, Refusal
 from gateway.route import Kind, Limits, Route, Upstream
+from gateway.session import Session
+from gateway.telling import told_of
 
 BATCHES_MAX = 8  # before other tasks have a turn; one of 256 small messages takes about 2 ms
+
+
+def _teller(
+    kind: Kind, on_over: Callable[[Over], None], clock: Callable[[], float]
+) -> Callable[[Session, Refusal | Ending], None]:
+    return lambda session, reason: on_over(told_of(kind, session, reason, clock()))
 
 
 class Gateway:
@@ -31,6 +41,8 @@ class Gateway:
         that has ended one by itself, at most once in a batch, and again every 250 ms while any
         waits. Must not block. May call `confirm` and `apply`.
       on_settled: called after a drain, when the last of its sessions has ended.
+      on_over: told of each client that was refused, or whose session is over; None: of none.
+      on_trouble: a sentence for people.
       clock: monotonic seconds; every time handed in is of this clock.
     """
 
@@ -41,10 +53,19 @@ class Gateway:
         *,
         need_confirmation: Callable[[Upstream], None],
         on_settled: Callable[[], None] = lambda: None,
+        on_over: Callable[[Over], None] | None = None,
+        on_trouble: Callable[[str], None] = lambda text: None,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._on_settled = on_settled
-        self._desk = Desk(kind, limits, need_confirmation=need_confirmation, clock=clock)
+        self._desk = Desk(
+            kind,
+            limits,
+            need_confirmation=need_confirmation,
+            clock=clock,
+            on_over=None if on_over is None else _teller(kind, on_over, clock),
+            on_trouble=on_trouble,
+        )
         self._desk.deadline.set(FENCED_FROM_THE_START)
 
     async def run(

@@ -27,6 +27,7 @@ from gateway.pump import IN, Pump
 from gateway.reasons import Ending, Refusal
 from gateway.route import Kind, Upstream
 from gateway.session import Session
+from gateway.telling import told_of
 from gateway.wire import Socket
 
 COUNT_S = 0.25  # between two messages of counters; the parent takes their absence for a hang
@@ -195,20 +196,7 @@ class Worker:
     def _over(self, kind: Kind, session: Session, reason: Refusal | Ending) -> None:
         if len(self._outbox) >= OUTBOX_MAX // 2:
             return  # half of the room is for what others wait for
-        to = session.target.upstream if session.target is not None else None
-        self._tell(
-            m.Over(
-                kind=kind,
-                peer=session.peer,
-                instance=to.instance if to is not None else "",
-                upstream=f"{to.host}:{to.port}" if to is not None else "",
-                term=session.term,
-                reason=reason.value,
-                bytes_up=session.bytes_up,
-                bytes_down=session.bytes_down,
-                duration_s=self._clock() - session.arrived_at_s,
-            )
-        )
+        self._tell(told_of(kind, session, reason, self._clock()))
 
     def _tell(self, message: m.Message) -> None:
         if len(self._outbox) >= OUTBOX_MAX:

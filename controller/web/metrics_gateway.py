@@ -1,6 +1,6 @@
 """Metrics of the gateways of this pod, from what they count themselves."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client.core import Metric
 
@@ -24,6 +24,10 @@ def gateway_metrics(snapshot: Snapshot) -> Iterator[Metric]:
     yield labelled("gateway_instance_sessions", text, ("gateway", "instance"), where)
     term = (((k,), float(c.term)) for k, c in by if c.term is not None)
     yield labelled("gateway_route_term", "Term of the route that it follows", each, term)
+    since = snapshot.routed_at_s.items()
+    ages = (((k,), age) for k, at_s in since if (age := age_s(snapshot.now_s, at_s)) is not None)
+    text = "Since it follows its present route"
+    yield labelled("gateway_route_age_seconds", text, each, ages)
     text = "1 when RW of this pod closed itself: the ledger's head or its own Lease is too old"
     yield gauge("gateway_fenced", text, snapshot.is_fenced)
     text = "Relay processes that ended by themselves and were started again"
@@ -36,6 +40,14 @@ def gateway_metrics(snapshot: Snapshot) -> Iterator[Metric]:
     text = "Since this pod saw the gateway Lease of a pod move"
     yield labelled("gateway_lease_age_seconds", text, ("pod",), leases)
     yield from gateway_counters(gateways)
+
+
+def _bytes_by(
+    by: Iterable[tuple[str, GatewayCounters]],
+) -> Iterator[tuple[tuple[str, str, str], int]]:
+    for kind, counters in by:
+        for direction, found in (("up", counters.bytes_up_by), ("down", counters.bytes_down_by)):
+            yield from (((kind, instance, direction), n) for instance, n in found.items())
 
 
 def gateway_counters(gateways: Mapping[str, GatewayCounters]) -> Iterator[Metric]:
@@ -53,6 +65,9 @@ def gateway_counters(gateways: Mapping[str, GatewayCounters]) -> Iterator[Metric
     terms = (((k, t), n) for k, c in by for t, n in c.cut_by_term.items())
     text = "The same by the route's term, of the last terms"
     yield counter("gateway_cut_by_term", text, ("gateway", "term"), terms)
+    drained = (((k, t), n) for k, c in by for t, n in c.drained_by_term.items())
+    text = "Of these the ones that ended between two requests, in a planned change"
+    yield counter("gateway_drained_by_term", text, ("gateway", "term"), drained)
     failed = (((k,), c.dial_failures) for k, c in by)
     yield counter("gateway_dial_failures", "Dials that failed", ("gateway",), failed)
     whose = (((k, i), n) for k, c in by for i, n in c.failed_dials.items())
@@ -60,6 +75,8 @@ def gateway_counters(gateways: Mapping[str, GatewayCounters]) -> Iterator[Metric
     yield counter("gateway_instance_dial_failures", text, ("gateway", "instance"), whose)
     relayed = (((k, d), n) for k, c in by for d, n in (("up", c.bytes_up), ("down", c.bytes_down)))
     yield counter("gateway_relayed_bytes", "Bytes to (up) and from instances", direction, relayed)
+    which = ("gateway", "instance", "direction")
+    yield counter("gateway_instance_relayed_bytes", "The same by instance", which, _bytes_by(by))
     text = "How long sessions lasted that are over"
     lasted = (((k,), c.durations_s) for k, c in by)
     yield histogram("gateway_session_seconds", text, ("gateway",), lasted)

@@ -20,10 +20,8 @@ def routing_document(snapshot: Snapshot) -> Document:
             "ledger_read_age_s": age_s(snapshot.now_s, snapshot.head_age_from_s),
         },
         "read": {"to": sorted(cluster.readers)},
-        "gateways": {
-            kind: gateway_document(counters, snapshot.listening.get(kind, ""))
-            for kind, counters in snapshot.gateways.items()
-        },
+        "gateways": {kind: gateway_document(snapshot, kind) for kind in snapshot.gateways},
+        "worker_restarts": snapshot.worker_restarts,
         "gateway_leases": [lease_document(snapshot.now_s, g) for g in snapshot.view.gateways],
     }
 

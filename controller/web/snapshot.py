@@ -102,6 +102,18 @@ class GatewayCounters(Protocol):
     def failed_dials(self) -> Mapping[str, int]:
         """Dials that failed, by instance."""
 
+    @property
+    def drained_by_term(self) -> Mapping[str, int]:
+        """Sessions that a route ended between two requests, by its term."""
+
+    @property
+    def bytes_up_by(self) -> Mapping[str, int]:
+        """Bytes from clients, by the instance that got them."""
+
+    @property
+    def bytes_down_by(self) -> Mapping[str, int]:
+        """Bytes to clients, by the instance that sent them."""
+
 
 @frozen
 class Snapshot:
@@ -122,6 +134,7 @@ class Snapshot:
     kube_trouble: Mapping[str, str] = field(factory=dict, hash=False)  # what -> text; "" = fine
     gateways: Mapping[str, GatewayCounters] = field(factory=dict, hash=False)  # "rw", "ro"
     listening: Mapping[str, str] = field(factory=dict, hash=False)  # "rw" -> "0.0.0.0:7687"
+    routed_at_s: Mapping[str, float] = field(factory=dict, hash=False)  # "rw" -> its route's start
     is_leader: bool = False
     rw_opened_term: int = 0  # route's term in which this pod's RW gateway opened last
     rw_opened_at: str = ""  # and when, wall, as in the ledger

@@ -18,7 +18,7 @@ from controller.web.instances import (
     instance_problems,
     names_of,
 )
-from controller.web.snapshot import GatewayCounters, Snapshot
+from controller.web.snapshot import Distribution, Snapshot
 from controller.web.timings import Change, changes
 from statemachine.decide import Refusal
 from statemachine.ids import Phase
@@ -42,7 +42,11 @@ def status_document(snapshot: Snapshot, now: datetime) -> Document:
         "term": cluster.term,
         "main": cluster.main,
         "main_term": cluster.main_term,
-        "writes": {"open": not closed_because(cluster), "why_closed": closed_because(cluster)},
+        "writes": {
+            "open": not closed_because(cluster),
+            "why_closed": closed_because(cluster),
+            "fenced_here": snapshot.is_fenced,
+        },
         "sync": sorted(cluster.sync),
         "readers": sorted(cluster.readers),
         "durability": cluster.durability.value,
@@ -56,10 +60,8 @@ def status_document(snapshot: Snapshot, now: datetime) -> Document:
         "registrations": [registration_document(snapshot, r.name) for r in cluster.registrations],
         "refusals": [refusal_document(r) for r in snapshot.refusals],
         "asked": asked_document(snapshot),
-        "gateways": {
-            kind: gateway_document(counters, snapshot.listening.get(kind, ""))
-            for kind, counters in snapshot.gateways.items()
-        },
+        "gateways": {kind: gateway_document(snapshot, kind) for kind in snapshot.gateways},
+        "worker_restarts": snapshot.worker_restarts,
         "gateway_leases": [lease_document(snapshot.now_s, g) for g in view.gateways],
         "ledger": ledger_health(snapshot),
         "kube": {"trouble": snapshot.troubles},
@@ -179,11 +181,14 @@ def refusal_document(refusal: Refusal) -> Document:
     }
 
 
-def gateway_document(counters: GatewayCounters, listening: str) -> Document:
-    """One gateway of this pod."""
+def gateway_document(snapshot: Snapshot, kind: str) -> Document:
+    """One gateway of this pod, with everything that the metrics tell of it."""
+    counters = snapshot.gateways[kind]
+    instances = sorted({*counters.bytes_up_by, *counters.bytes_down_by})
     return {
-        "listening": listening,
+        "listening": snapshot.listening.get(kind, ""),
         "term": counters.term,
+        "route_age_s": age_s(snapshot.now_s, snapshot.routed_at_s.get(kind)),
         "accepted": counters.accepted,
         "active": counters.active,
         "held": counters.held,
@@ -191,10 +196,27 @@ def gateway_document(counters: GatewayCounters, listening: str) -> Document:
         "refused": {str(k): v for k, v in counters.refused.items()},
         "ended": {str(k): v for k, v in counters.ended.items()},
         "cut": counters.cut,
+        "cut_by_term": dict(counters.cut_by_term),
+        "drained_by_term": dict(counters.drained_by_term),
         "dial_failures": counters.dial_failures,
+        "failed_dials": dict(counters.failed_dials),
         "bytes_up": counters.bytes_up,
         "bytes_down": counters.bytes_down,
+        "bytes_by_instance": {
+            name: {
+                "up": counters.bytes_up_by.get(name, 0),
+                "down": counters.bytes_down_by.get(name, 0),
+            }
+            for name in instances
+        },
+        "lasted": _spent(counters.durations_s),
+        "waited": _spent(counters.waits_s),
+        "dialled": _spent(counters.dials_s),
     }
+
+
+def _spent(found: Distribution) -> Document:
+    return {"count": sum(found.counts), "total_s": round(found.total, 3)}
 
 
 def lease_document(now_s: float, gateway: GatewayView) -> Document:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import structlog
 import trio
 
 from controller.gateways import Gateways, Kind, Wish
@@ -17,10 +18,11 @@ BOTH_WAYS = pytest.mark.parametrize("workers", [0, 1])
 
 
 @asynccontextmanager
-async def running(workers: int) -> AsyncIterator[Gateways]:
+async def running(workers: int, *, logs_sessions: bool = False) -> AsyncIterator[Gateways]:
     """Both gateways, RW open for a minute."""
     with trio.fail_after(20):
-        gateways = Gateways({kind: Limits() for kind in Kind}, workers)
+        limits = {kind: Limits() for kind in Kind}
+        gateways = Gateways(limits, workers, logs_sessions=logs_sessions)
         gateways.serve_until(trio.current_time() + 60)
         async with trio.open_nursery() as nursery:
             await nursery.start(gateways.run, HERE)
@@ -65,6 +67,37 @@ async def test_a_mark_is_told_after_the_cut(workers: int) -> None:
                 assert await client.receive_some() == b""
             await client.aclose()
             await upstream.aclose()
+
+
+@BOTH_WAYS
+async def test_each_session_has_a_line(workers: int) -> None:
+    """Whatever the relay runs in, the end of a session is logged: who, where to, how long, how much
+    and why; and a route has an age."""
+    with structlog.testing.capture_logs() as lines, socket.create_server(("127.0.0.1", 0)) as to:
+        to.setblocking(False)
+        main = Upstream("memgraph-0", 1, "127.0.0.1", to.getsockname()[1])
+        async with running(workers, logs_sessions=True) as gateways:
+            gateways.apply(Kind.RW, Route(3, (main,), ""))
+            assert gateways.routed_at_s["rw"] <= trio.current_time()
+            client, upstream = await _session(gateways, to)
+            await client.aclose()
+            await upstream.aclose()
+            while not (said := [line for line in lines if line["event"] == "session"]):
+                await trio.sleep(0.005)
+    (line,) = said
+    assert line.pop("duration_s") > 0
+    assert line == {
+        "event": "session",
+        "log_level": "info",
+        "gateway": "rw",
+        "peer": "127.0.0.1",
+        "instance": "memgraph-0",
+        "upstream": f"127.0.0.1:{main.port}",
+        "term": 3,
+        "reason": "client_closed",
+        "bytes_up": 8,
+        "bytes_down": 6,
+    }
 
 
 @BOTH_WAYS

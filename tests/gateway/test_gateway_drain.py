@@ -6,7 +6,7 @@ import pytest
 from gateway_world import closed_port, has_ended, is_reset, try_recv, world
 
 from gateway import Route
-from gateway.counters import TERMS_MAX, together
+from gateway.counters import INSTANCES_MAX, TERMS_MAX, Relayed, together
 from gateway.drain import QUIET_S
 from gateway.histogram import Distribution, Histogram
 from gateway.rates import ADDRESSES_MAX, Rates
@@ -227,9 +227,56 @@ def test_cuts_and_dials_are_told_apart() -> None:
         assert sum(numbers.dials_s.counts) == 2
         for term in range(4, 4 + 2 * TERMS_MAX):
             w.desk._tally.term = term
-            w.desk._tally.count_cut(1)
+            w.desk._tally.count_cut(1, is_drained=False)
         expected = {str(term) for term in range(4 + TERMS_MAX, 4 + 2 * TERMS_MAX)}
         assert w.desk.counters().cut_by_term.keys() == expected
         both = together(w.desk.counters(), numbers)
         assert both.cut_by_term.keys() == expected
         assert both.cut == 2 + 2 + 2 * TERMS_MAX
+
+
+def test_bytes_are_told_apart_by_instance() -> None:
+    """Of sessions that run and of those that are over, on their way up and down; both together are
+    the sums."""
+    with world(Kind.RO) as w:
+        one, other = w.server(), w.server()
+        w.route(1, one.upstream("memgraph-1"), other.upstream("memgraph-2"))
+        for server, question in ((one, b"four"), (other, b"12345")):
+            client, upstream = w.joined(server)
+            client.send(question)
+            w.receive(upstream, len(question))
+            upstream.send(b"yes")
+            w.receive(client, 3)
+        for _ in range(2):  # the first time both run, the second time one is over
+            numbers = w.desk.counters()
+            assert numbers.bytes_up_by == {"memgraph-1": 4, "memgraph-2": 5}
+            assert numbers.bytes_down_by == {"memgraph-1": 3, "memgraph-2": 3}
+            assert (numbers.bytes_up, numbers.bytes_down) == (9, 6)
+            w.route(1, other.upstream("memgraph-2"))
+
+
+def test_instances_that_are_told_apart_are_bounded() -> None:
+    """Names beyond the limit are summed as others; no byte is forgotten."""
+    relayed = Relayed()
+    for number in range(INSTANCES_MAX + 5):
+        relayed.add(f"memgraph-{number}", 1, 2)
+    assert len(relayed.up) == INSTANCES_MAX + 1
+    assert (relayed.up["others"], relayed.down["others"]) == (5, 10)
+    assert sum(relayed.plus(relayed).down.values()) == 4 * (INSTANCES_MAX + 5)
+
+
+def test_drained_sessions_are_told_apart() -> None:
+    """Of the sessions that a planned change ends, those between two requests are counted as
+    drained, by its term; the rest is cut."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        w.joined(server)
+        busy, upstream = w.joined(server)
+        busy.send(b"question")
+        w.receive(upstream, 8)
+        w.desk.apply(Route(2, (), "planned", drain_until_s=w.clock.now_s + 1))
+        w.pass_time(QUIET_S)
+        w.pass_time(1)
+        numbers = w.desk.counters()
+        assert (numbers.cut_by_term, numbers.drained_by_term) == ({"2": 2}, {"2": 1})

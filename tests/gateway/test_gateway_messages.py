@@ -36,6 +36,9 @@ COUNTERS = Counters(
     dials_s=Distribution((0.1,), (5, 1), 0.5),
     cut_by_term={"7": 4},
     failed_dials={"memgraph-1": 1},
+    drained_by_term={"7": 3},
+    bytes_up_by={"memgraph-0": 10},
+    bytes_down_by={"memgraph-0": 1 << 40},
 )
 LIMITS = Limits(
     idle_timeout_s=9.0,

@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import web_picture as p
-from attrs import evolve
+from attrs import evolve, fields
 
 from controller.web import ledger_document, status_document
 from controller.web.instances import names_of
 from controller.web.page.live import LivePage
+from controller.web.routing import routing_document
 from controller.web.status import problems
+from gateway import Counters
 from statemachine.cluster import Change
 from statemachine.ids import Instance, Mode, Phase, Role, RowStatus, Seq, Term
 from statemachine.observations import Failure
@@ -39,7 +41,7 @@ def test_a_healthy_cluster_is_shown_whole() -> None:
     )
     assert document["sync"] == ["memgraph-0", "memgraph-1"]
     assert document["readers"] == ["memgraph-2"]
-    assert document["writes"] == {"open": True, "why_closed": ""}
+    assert document["writes"] == {"open": True, "why_closed": "", "fenced_here": False}
     assert document["leader"] == {
         "identity": "controller-a/1",
         "is_this_pod": True,
@@ -58,6 +60,37 @@ def test_a_healthy_cluster_is_shown_whole() -> None:
         "entries": 0,
         "bytes": 0,
     }
+
+
+def test_a_gateway_is_told_as_whole_as_its_metrics() -> None:
+    """Status and routing say of a gateway: since when it follows its route, who was refused, held,
+    cut and drained, and whose bytes went which way."""
+    picture = p.snapshot(worker_restarts=2)
+    gateway = shown(worker_restarts=2)["gateways"]["rw"]
+    assert routing_document(picture)["gateways"]["rw"] == gateway
+    assert routing_document(picture)["worker_restarts"] == 2
+    assert gateway["route_age_s"] == 30.0
+    assert (gateway["held"], gateway["cut"]) == (1, 4)
+    assert (gateway["cut_by_term"], gateway["drained_by_term"]) == ({"8": 4}, {"8": 1})
+    assert gateway["failed_dials"] == {"memgraph-2": 2}
+    assert gateway["bytes_by_instance"] == {
+        "memgraph-0": {"up": 400, "down": 0},
+        "memgraph-1": {"up": 600, "down": 2000},
+    }
+    assert gateway["lasted"] == {"count": 6, "total_s": 40.0}
+
+
+def test_every_counter_of_a_gateway_is_in_its_document() -> None:
+    """What is counted from now on is told over HTTP, too: a field that the document lacks fails."""
+    told_as = {
+        "bytes_up_by": "bytes_by_instance",
+        "bytes_down_by": "bytes_by_instance",
+        "durations_s": "lasted",
+        "waits_s": "waited",
+        "dials_s": "dialled",
+    }
+    wanted = {told_as.get(field.name, field.name) for field in fields(Counters)}
+    assert wanted <= shown()["gateways"]["rw"].keys()
 
 
 def test_each_instance_is_shown_with_the_age_of_its_facts() -> None:

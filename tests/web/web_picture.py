@@ -55,6 +55,9 @@ class FakeCounters:
     dials_s: Distribution = WAITS
     cut_by_term: Mapping[str, int] = field(factory=lambda: {"8": 4})
     failed_dials: Mapping[str, int] = field(factory=lambda: {"memgraph-2": 2})
+    drained_by_term: Mapping[str, int] = field(factory=lambda: {"8": 1})
+    bytes_up_by: Mapping[str, int] = field(factory=lambda: {"memgraph-0": 400, "memgraph-1": 600})
+    bytes_down_by: Mapping[str, int] = field(factory=lambda: {"memgraph-1": 2000})
 
 
 def pod(name: str, ip: str) -> PodFacts:
@@ -148,6 +151,7 @@ def snapshot(**changes: Any) -> Snapshot:
         kube_trouble={"pods": ""},
         gateways={"rw": FakeCounters(), "ro": FakeCounters(accepted=1)},
         listening={"rw": "0.0.0.0:7687", "ro": "0.0.0.0:7688"},
+        routed_at_s={"rw": NOW_S - 30, "ro": NOW_S - 20},
         is_leader=True,
     )
     return evolve(made, **changes)
