@@ -193,6 +193,7 @@ def gateway_limits(settings: Settings) -> dict[Kind, Limits]:
         connect_timeout_s=settings.gateway_connection_timeout_s,
         idle_timeout_s=unless_off(settings.gateway_idle_timeout_s),
         session_bytes_max=settings.gateway_max_bytes_per_connection,
+        buffer_bytes=settings.gateway_buffer_size,
         rate_per_s=settings.gateway_rate_limit_rps if settings.gateway_rate_limit_enabled else None,
         rate_burst=settings.gateway_rate_limit_burst,
         proxy_protocol=settings.gateway_proxy_protocol,

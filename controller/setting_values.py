@@ -78,13 +78,25 @@ def size_or_off(text: str) -> int | None:
     """Bytes of "10Gi", "500M", "1048576", in the units of Kubernetes; "off" is None."""
     if text == "off":
         return None
-    found = re.fullmatch(r"(\d{1,15})([kMGT]i?|)", text)
+    found = re.fullmatch(r"(\d{1,15})(k|Ki|[MGT]i?|)", text)
     if not found or int(found[1]) == 0:
         raise ValidationError('wants a size such as "500M" or "10Gi", or "off"')
     unit = found[2]
     base = 1024 if unit.endswith("i") else 1000
-    power = " kMGT".index(unit[0] if unit else " ")
+    power = " KMGT".index(unit[0].upper() if unit else " ")
     return int(found[1]) * int(base**power)
+
+
+def size(least: int, most: int) -> Callable[[str], int]:
+    """Bytes, as size_or_off without the off."""
+
+    def parse(text: str) -> int:
+        found = size_or_off(text)
+        if found is None or not least <= found <= most:
+            raise ValidationError(f"wants a size from {least} to {most} bytes")
+        return found
+
+    return parse
 
 
 def switch(text: str) -> bool:

@@ -33,6 +33,7 @@ from controller.setting_values import (
     plain,
     port,
     selector,
+    size,
     size_or_off,
     switch,
 )
@@ -159,6 +160,12 @@ class Settings:
     )
     gateway_max_bytes_per_connection: int | None = setting(
         "GATEWAY_MAX_BYTES_PER_CONNECTION", size_or_off, "off", "a session ends above; 10Gi, 500M"
+    )
+    gateway_buffer_size: int = setting(
+        "GATEWAY_BUFFER_SIZE",
+        size(4096, 1 << 20),
+        "1Mi",
+        "most that the relay holds of one direction of a session; 4Ki to 1Mi",
     )
     gateway_workers: int = setting(
         "GATEWAY_WORKERS", integer(0, 16), "1", "relay processes; 0: within the controller"

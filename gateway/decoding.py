@@ -146,6 +146,7 @@ def _limits(f: _Fields) -> Limits:
         greeting_s=f.number("greeting_s"),
         idle_timeout_s=f.optional("idle_timeout_s", f.number),
         session_bytes_max=f.optional("session_bytes_max", f.whole),
+        buffer_bytes=f.whole("buffer_bytes"),
         rate_per_s=f.optional("rate_per_s", f.number),
         rate_burst=f.whole("rate_burst"),
         proxy_protocol=ProxyProtocol(f.text("proxy_protocol")),

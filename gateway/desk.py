@@ -53,6 +53,7 @@ class Desk:
         self._limits = limits
         self._clock = clock
         self.pump = Pump(clock=clock) if pump is None else pump
+        self.pump.mover.bound(limits.buffer_bytes)  # of one pump all desks say the same
         self._owns_pump = pump is None
         self.door = Door(self.pump, clock, self._admit)
         self.deadline = Deadline(kind, clock, self._on_due)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway import wire
-from gateway.pipes import Pipe
+from gateway.pending import Pending
 from gateway.reasons import Ending
 from gateway.wire import Socket
 
@@ -30,17 +30,6 @@ SPOKE = 64  # something came while it was not joined yet
 LEFT = 128  # its end may have come already, without an event that is still to come
 NAMED = 256  # its PROXY header was read, or there is none to be read
 CAREFUL = BULK | ENDED | METERED
-
-
-class Pending:
-    """Bytes read already that the socket did not take: in memory, or in a pipe."""
-
-    __slots__ = ("data", "left_bytes", "pipe")
-
-    def __init__(self, data: memoryview | None, pipe: Pipe | None, left_bytes: int) -> None:
-        self.data = data
-        self.pipe = pipe
-        self.left_bytes = left_bytes
 
 
 class Fence:

@@ -1,8 +1,9 @@
-"""The careful half of relaying: bulk through pipes, blocked writers, half-closes, and the ends.
+"""The careful half of relaying: what one read and one write do not settle.
 
 Promise: what one end sent arrives at the other in order and whole, or both ends are reset; memory
 is bounded by one read or one pipe for each direction; no byte goes to a client at or after its
-gateway's fence. The pump comes here with everything that one recv and one send do not settle.
+gateway's fence. The pump comes here with blocked writers, half-closes and the ends; `bulk` carries
+what is worth a pipe.
 
 What a newcomer gets wrong: any call here may end the link. Look at `is_open` after, never before.
 """
@@ -14,21 +15,20 @@ import sys
 from collections import deque
 from collections.abc import Callable
 
-from gateway.link import ARMED, BULK, ENDED, JOINED, LEFT, METERED, MORE, End, Link, Pending
-from gateway.pipes import PIPE_BYTES, Pipe, PipePool
+from gateway.bulk import Bulk
+from gateway.link import ARMED, BULK, ENDED, JOINED, LEFT, METERED, MORE, End, Link
+from gateway.pending import Pending
+from gateway.pipes import PIPE_BYTES_MIN, PipePool
 from gateway.reasons import Ending
 
 READ_BYTES = 32768  # of one recv; larger ones make malloc tidy up after each message
 BULK_BYTES_MIN = 16384  # one read of that much goes to a pipe; less in a turn, back again
 TURN_ROUNDS = 4  # reads of one end before others have their turn
-TURN_BYTES = 1 << 20  # likewise, through a pipe
 SHUT_WR = int(socket.SHUT_WR)  # an IntEnum costs a Python call
 OUT, ERR = select.EPOLLOUT, select.EPOLLERR
 LAST = select.EPOLLRDHUP | select.EPOLLHUP
 READABLE = select.EPOLLIN | LAST
-DRY, OVER = 0, -1  # no byte was read: not now, or never again
 CLIENT_CLOSED, UPSTREAM_CLOSED = Ending.CLIENT_CLOSED, Ending.UPSTREAM_CLOSED
-SPLICE = os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
 
 
 class Mover:
@@ -52,6 +52,15 @@ class Mover:
         self._clock, self._arm, self._reset, self._finish = clock, arm, reset, finish
         self.unfinished: deque[End] = deque()
         self.pipes = PipePool()
+        self._bulk = Bulk(self, self.pipes)
+        self.read_bytes, self.bulk_bytes_min = READ_BYTES, BULK_BYTES_MIN
+
+    def bound(self, buffer_bytes: int) -> None:
+        """Hold no more than this of one direction; to be called before the first link is joined.
+        Rounded down to a power of two, as pipes are."""
+        size = 1 << max(buffer_bytes, PIPE_BYTES_MIN).bit_length() - 1
+        self.pipes.pipe_bytes = size
+        self.read_bytes, self.bulk_bytes_min = min(READ_BYTES, size), min(BULK_BYTES_MIN, size)
 
     # ---------------------------------------------------------------- what the pump hands over
 
@@ -94,7 +103,7 @@ class Mover:
         if end.flags & ENDED:
             return
         if end.flags & BULK:
-            self._splice(end)
+            self._bulk.pull(end)
         else:
             self._copy(end)
 
@@ -120,18 +129,18 @@ class Mover:
             data = self._recv(end)
             if data is None or not self._send(end, data):
                 return
-            if len(data) < READ_BYTES and not end.flags & LEFT:
+            if len(data) < self.read_bytes and not end.flags & LEFT:
                 return  # drained: what comes later has an edge of its own
-            if len(data) >= BULK_BYTES_MIN:
+            if len(data) >= self.bulk_bytes_min:
                 end.flags |= BULK
                 end.settle()
                 break
-        self._turn_over(end)
+        self.turn_over(end)
 
     def _recv(self, end: End) -> bytes | None:
         """None when nothing is there: dry, ended, or failed, and that is dealt with."""
         try:
-            data = os.read(end.fd, READ_BYTES)
+            data = os.read(end.fd, self.read_bytes)
         except BlockingIOError:
             return None
         except OSError:
@@ -168,58 +177,8 @@ class Mover:
         fence.on_due()
         return True
 
-    def _splice(self, end: End) -> None:
-        pipe = self.pipes.maybe_take()
-        if pipe is None:
-            self._leave_bulk(end)
-            self._turn_over(end)
-            return
-        moved_bytes = 0
-        while moved_bytes < TURN_BYTES:
-            filled_bytes = self._fill(end, pipe)
-            if filled_bytes <= 0:
-                if filled_bytes == DRY and moved_bytes < BULK_BYTES_MIN:
-                    self._leave_bulk(end)
-                return
-            moved_bytes += filled_bytes
-            if not self._drain(end, pipe, filled_bytes):
-                return
-        self.pipes.give(pipe)
-        self._turn_over(end)
-
-    def _fill(self, end: End, pipe: Pipe) -> int:
-        """Bytes that went into the empty pipe; DRY or OVER when none (the pipe is given back)."""
-        try:
-            filled_bytes = os.splice(end.fd, pipe.write_fd, PIPE_BYTES, flags=SPLICE)
-        except BlockingIOError:
-            self.pipes.give(pipe)
-            return DRY
-        except OSError:
-            self.pipes.give(pipe)
-            self.fail(end)
-            return OVER
-        if filled_bytes == 0:
-            self.pipes.give(pipe)
-            self.ended(end)
-            return OVER
-        return filled_bytes
-
-    def _drain(self, end: End, pipe: Pipe, left_bytes: int) -> bool:
-        """Whether the pipe is empty again and still ours."""
-        pending = Pending(None, pipe, left_bytes)
-        if self._write(end.peer, pending):
-            return True
-        if end.link.is_open:
-            self.block(end, pending)
-        else:
-            self.pipes.drop(pipe)  # bytes of a dead link must not meet another
-        return False
-
-    def _leave_bulk(self, end: End) -> None:
-        end.flags &= ~BULK
-        end.settle()
-
-    def _turn_over(self, end: End) -> None:
+    def turn_over(self, end: End) -> None:
+        """Others first; `resume` comes back to it."""
         end.flags |= MORE
         self.unfinished.append(end)
 
@@ -227,7 +186,7 @@ class Mover:
 
     def _flush(self, end: End, pending: Pending) -> None:
         """Write what is pending towards end; when all went, read on at its peer."""
-        if not self._write(end, pending):
+        if not self.write(end, pending):
             return
         end.pending = None
         if pending.pipe is not None:
@@ -237,14 +196,14 @@ class Mover:
         if end.peer.flags & MORE:
             self.pull(end.peer)
 
-    def _write(self, end: End, pending: Pending) -> bool:
+    def write(self, end: End, pending: Pending) -> bool:
         """Whether all of it went. False: end is blocked, or the link is over (look at it)."""
         source = end.peer
         try:
-            while pending.data or pending.left_bytes:
+            while pending.is_left:
                 if self._is_fenced(source):
                     return False
-                if not self._delivered(source, self._write_some(end, pending)):
+                if not self._delivered(source, pending.write_some(end.fd)):
                     return False
         except BlockingIOError:
             return False
@@ -252,17 +211,6 @@ class Mover:
             self.fail(end)
             return False
         return True
-
-    def _write_some(self, end: End, pending: Pending) -> int:
-        if pending.data is not None:
-            sent_bytes = os.write(end.fd, pending.data)
-            pending.data = pending.data[sent_bytes:]
-            return sent_bytes
-        assert pending.pipe is not None
-        pipe_fd, left_bytes = pending.pipe.read_fd, pending.left_bytes
-        sent_bytes = os.splice(pipe_fd, end.fd, left_bytes, flags=SPLICE)
-        pending.left_bytes -= sent_bytes
-        return sent_bytes
 
     def _delivered(self, end: End, sent_bytes: int) -> bool:
         """Count; False when the link has had all that it may have, and is over."""

@@ -15,8 +15,9 @@ import os
 import select
 from collections.abc import Callable, Sequence
 
-from gateway.link import JOINED, LEFT, METERED, NEVER, SPOKE, End, Fence, Link, Pending, Watch
-from gateway.mover import BULK_BYTES_MIN, READ_BYTES, Mover
+from gateway.link import JOINED, LEFT, METERED, NEVER, SPOKE, End, Fence, Link, Watch
+from gateway.mover import Mover
+from gateway.pending import Pending
 from gateway.reasons import Ending
 from gateway.wire import Socket
 
@@ -141,6 +142,7 @@ class Pump:
         Written out flat: each call in here would be paid for by every message.
         """
         table, clock, mover, read, write = self._table, self._clock, self.mover, os.read, os.write
+        read_bytes, bulk_bytes_min = mover.read_bytes, mover.bulk_bytes_min
         others: Others = []
         for fd, event in events:
             end = table[fd]
@@ -154,7 +156,7 @@ class Pump:
                     others.append((fd, end, event))
                 continue
             try:
-                data = read(fd, READ_BYTES)
+                data = read(fd, read_bytes)
             except BlockingIOError:
                 continue
             except OSError:
@@ -180,8 +182,8 @@ class Pump:
                 end.flags |= LEFT  # no other event will tell of its end
             if sent_bytes < len(data):
                 mover.block(end, Pending(memoryview(data)[sent_bytes:], None, 0))
-            elif sent_bytes >= BULK_BYTES_MIN:
-                mover.go_bulk(end, is_dry=sent_bytes < READ_BYTES and event <= IN_OUT)
+            elif sent_bytes >= bulk_bytes_min:
+                mover.go_bulk(end, is_dry=sent_bytes < read_bytes and event <= IN_OUT)
             elif event > IN_OUT:
                 mover.pull(end)
         return others

@@ -121,6 +121,7 @@ class Limits:
       greeting_s: longest wait for a PROXY header and for a TLS handshake.
       idle_timeout_s: a session that moved no byte for that long is ended. None: never.
       session_bytes_max: bytes of one session, both ways together. None: no limit.
+      buffer_bytes: what the relay itself may hold of one direction, beside the kernel's sockets.
       rate_per_s, rate_burst: new clients of one address. None: no limit.
       proxy_protocol: whether clients begin with a PROXY header.
       client_tls, upstream_tls: None: in the clear.
@@ -133,6 +134,7 @@ class Limits:
     greeting_s: float = 5.0
     idle_timeout_s: float | None = None
     session_bytes_max: int | None = None
+    buffer_bytes: int = 1 << 20
     rate_per_s: float | None = None
     rate_burst: int = 200
     proxy_protocol: ProxyProtocol = ProxyProtocol.OFF

@@ -4,7 +4,7 @@ import pytest
 from environs import ValidationError
 
 from controller.app import control_tls, gateway_limits
-from controller.setting_values import size_or_off
+from controller.setting_values import size, size_or_off
 from controller.settings import load
 from gateway import ClientTls, Kind, ProxyProtocol, UpstreamTls
 
@@ -19,18 +19,32 @@ LEAST = {
 
 @pytest.mark.parametrize(
     ("text", "size_bytes"),
-    [("off", None), ("1048576", 1 << 20), ("500M", 500_000_000), ("10Gi", 10 << 30), ("1k", 1000)],
+    [
+        ("off", None),
+        ("1048576", 1 << 20),
+        ("500M", 500_000_000),
+        ("10Gi", 10 << 30),
+        ("1k", 1000),
+        ("64Ki", 65536),
+    ],
 )
 def test_sizes_are_understood(text: str, size_bytes: int | None) -> None:
     """Sizes are written as in Kubernetes; off is no limit."""
     assert size_or_off(text) == size_bytes
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "1.5G", "10 Gi", "10gi", "Gi", "", "1e9"])
+@pytest.mark.parametrize("text", ["0", "-1", "1.5G", "10 Gi", "10gi", "1ki", "1K", "Gi", "", "1e9"])
 def test_other_sizes_are_not(text: str) -> None:
     """Anything else says what is wanted."""
     with pytest.raises(ValidationError, match="wants a size"):
         size_or_off(text)
+
+
+@pytest.mark.parametrize("text", ["off", "4095", "2Mi", "0", "many"])
+def test_buffers_have_a_least_and_a_most(text: str) -> None:
+    """A page at least, since a pipe has one; at most what a user without privileges may have."""
+    with pytest.raises(ValidationError, match="wants a size"):
+        size(4096, 1 << 20)(text)
 
 
 def test_limits_are_handed_on() -> None:
@@ -40,6 +54,7 @@ def test_limits_are_handed_on() -> None:
     assert (plain.client_tls, plain.upstream_tls) == (None, None)
     given = {
         "GATEWAY_MAX_BYTES_PER_CONNECTION": "1Mi",
+        "GATEWAY_BUFFER_SIZE": "64Ki",
         "GATEWAY_RATE_LIMIT_ENABLED": "true",
         "GATEWAY_RATE_LIMIT_RPS": "7",
         "GATEWAY_RATE_LIMIT_BURST": "9",
@@ -54,6 +69,7 @@ def test_limits_are_handed_on() -> None:
     }
     limits = gateway_limits(load({**LEAST, **given}))[Kind.RW]
     assert (limits.session_bytes_max, limits.rate_per_s, limits.rate_burst) == (1 << 20, 7, 9)
+    assert (plain.buffer_bytes, limits.buffer_bytes) == (1 << 20, 1 << 16)
     assert limits.proxy_protocol is ProxyProtocol.REQUIRE
     assert limits.idle_timeout_s == 60
     assert limits.client_tls == ClientTls("/tls/tls.crt", "/tls/tls.key")

@@ -1,5 +1,6 @@
 """Bytes: whole, in order, both ways, whatever the chunks, stalls and endings are."""
 
+import fcntl
 import gc
 import hashlib
 import random
@@ -12,10 +13,10 @@ from gateway_world import World, reset, try_recv, world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import mover, pipes
+from gateway import bulk, mover, pipes
 from gateway.link import End, Watch
 from gateway.reasons import Ending
-from gateway.route import Kind
+from gateway.route import Kind, Limits
 from gateway.session import Session
 
 
@@ -266,9 +267,33 @@ def test_one_turn_is_bounded() -> None:
                 break
         w.desk.step(0.1)
         moved = w.desk.counters().bytes_up
-        bound = mover.READ_BYTES * mover.TURN_ROUNDS + mover.TURN_BYTES + pipes.PIPE_BYTES
+        bound = mover.READ_BYTES * mover.TURN_ROUNDS + bulk.TURN_BYTES + pipes.PIPE_BYTES
         assert 0 < moved <= bound
         assert try_recv(upstream)
+
+
+@pytest.mark.parametrize(("asked", "bound"), [(4096, 4096), (100_000, 1 << 16), (1 << 20, 1 << 20)])
+def test_a_buffer_is_bounded(asked: int, bound: int) -> None:
+    """GATEWAY_BUFFER_SIZE: of one direction whose reader stalls the relay holds no more than that,
+    rounded down to a power of two, and what it held arrives whole."""
+    with world(limits=Limits(buffer_bytes=asked)) as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        client, upstream = w.joined(server)
+        sent = 0
+        while True:
+            try:
+                sent += client.send(bytes(1 << 16))
+            except BlockingIOError:
+                if w.desk.step(0.005) == 0 and not w.desk.pump.has_unfinished:
+                    break
+        (session,) = w.desk.floor.sessions
+        pending = session.ends[1].pending
+        assert pending is not None
+        assert pending.pipe is not None
+        size = fcntl.fcntl(pending.pipe.write_fd, fcntl.F_GETPIPE_SZ)
+        assert pending.left_bytes <= size == bound
+        assert len(w.receive(upstream, sent)) == sent
 
 
 @settings(max_examples=40, deadline=None)
