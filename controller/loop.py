@@ -82,6 +82,8 @@ class Loop:
         self.followers: list[Follower] = []
         self.observers: list[Callable[[Observation], None]] = []
         self.after_command: Callable[[CommandEnded], None] = lambda ended: None
+        self.succeeded: Callable[[], None] = lambda: None  # another leads by the ledger
+        self._barrier_of = ""  # the reign of ours whose barrier stood in the ledger last
         self.trouble = ""
         self.turned_at_s = -math.inf
         self.executor: Executor | None = None
@@ -159,8 +161,20 @@ class Loop:
         """Tell the view and the followers what the ledger says now."""
         cluster = self.cluster
         self._observe(Folded(trio.current_time(), cluster.seq, cluster.term))
+        self._look_for_successor(cluster)
         for follow in self.followers:
             follow(cluster, self.view)
+
+    def _look_for_successor(self, cluster: Cluster) -> None:
+        """A barrier of another behind ours: the Lease was taken from us, perhaps by a hand, and we
+        have not heard. Two who went on would answer each other barrier by barrier (S9)."""
+        ours, leader = _reign_of(self.view.identity), _reign_of(cluster.leader)
+        if ours and leader == ours:
+            self._barrier_of = ours
+        elif ours and self._barrier_of == ours:
+            log.warning("succeeded", by=cluster.leader, identity=ours)
+            self.reign("", None)
+            self.succeeded()
 
     async def turn(self) -> None:
         """Decide and append until nothing is due, then hand out the commands owed."""
@@ -254,8 +268,7 @@ class Loop:
     def _new_barrier(self) -> None:
         """Begin the reign anew: the next event is a barrier, so that whatever may still land of an
         earlier write meets a newer resourceVersion (S1)."""
-        base = self.view.identity.split("+")[0]
-        identity = f"{base}+{secrets.token_hex(2)}"
+        identity = f"{_reign_of(self.view.identity)}+{secrets.token_hex(2)}"
         self._observe(LeadershipChanged(trio.current_time(), identity))
 
     def _owe(self) -> None:
@@ -272,3 +285,8 @@ class Loop:
         self._observe(LeadershipChanged(trio.current_time(), identity))
         if not identity:
             self.refusals = ()
+
+
+def _reign_of(identity: str) -> str:
+    """Without what `_new_barrier` adds."""
+    return identity.partition("+")[0]

@@ -153,7 +153,9 @@ class ControllerPod:
         if announcer is not None:
             self.loop.followers.append(announcer.follow)
         self.loop.after_command = self.lookout.after_command
+        self.loop.succeeded = self._end_reign
         self._candidacy = trio.CancelScope()
+        self._succeeded = trio.Event()
 
     def _make_announcer(self, adapters: Adapters) -> Announcer | None:
         if adapters.board is None:
@@ -197,12 +199,18 @@ class ControllerPod:
         """Lead no more, and give back the Lease; everything else goes on."""
         self._candidacy.cancel()
 
+    def _end_reign(self) -> None:
+        """At once: another leads. Who holds the Lease is found out by contending anew."""
+        self._reign_state.end()
+        self._succeeded.set()
+
     async def _contend(self) -> None:
         with self._candidacy:
             await self._adapters.leadership.contend(self._reign)
 
     async def _reign(self, identity: str) -> None:
-        """Leads until cancelled: the moment the Lease is in doubt."""
+        """Leads until cancelled, the moment the Lease is in doubt, or until another leads."""
+        self._succeeded = trio.Event()
         executor = Executor(
             memgraph=self.lookout.reach_now,
             gateways=self._adapters.leases,
@@ -220,9 +228,11 @@ class ControllerPod:
                     nursery.start_soon(archivist.run)
                 self._reign_state.note()
                 self.loop.reign(identity, executor, archivist)
-                while True:
+                while not self._succeeded.is_set():
                     self._reign_state.note()
-                    await trio.sleep(REIGN_NOTE_S)
+                    with trio.move_on_after(REIGN_NOTE_S):
+                        await self._succeeded.wait()
+                nursery.cancel_scope.cancel()
         finally:
             self._reign_state.end()
             self.loop.reign("", None)

@@ -182,7 +182,7 @@ RULES: tuple[Rule, ...] = (
         "main_promoted",
         (D,),
         None,
-        (g.candidate_is_promoted, g.subject_answers, g.outcome_is_settled, g.subject_is_ours),
+        (g.subject_answers, g.candidate_is_promoted, g.outcome_is_settled, g.subject_is_ours),
         "the appointed main of a fresh cluster",
     ),
     Rule(

@@ -333,6 +333,7 @@ class FakeLeadership:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch_lease, scope)
                     await reign(f"{self.pod}/uid/{self.reigns}")
+                    nursery.cancel_scope.cancel()
 
     async def _watch_lease(self, scope: trio.CancelScope) -> None:
         while self.world.leader == self.pod:

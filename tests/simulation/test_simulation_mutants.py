@@ -1,7 +1,9 @@
 """The simulation notices mistakes that are planted in the product, each by a plan that is kept.
 
 The plans stand in `caught/`, as they were drawn when they caught it; the same plans hold without
-the mistake. Which are caught by how many seeds: `./scripts/simulate --mistake NAME --seeds N`.
+the mistake. Which are caught by how many seeds: `./scripts/simulate --mistake NAME --seeds N`. A
+product whose timing has changed may need other seeds for the same plans:
+`PYTHONPATH=.:tests/simulation .venv/bin/python -P -m simulation.reseed`.
 """
 
 import json
