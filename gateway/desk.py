@@ -115,7 +115,8 @@ class Desk:
 
     def leave(self, until_s: float) -> None:
         """See `Gateway.leave`."""
-        self.door.close_in_order()
+        now_s = self._clock()
+        self.door.leave(now_s, now_s + (until_s - now_s) / 2)
         self.hall.leave(until_s)
         self.floor.leave(until_s)
 
@@ -123,6 +124,11 @@ class Desk:
     def is_empty(self) -> bool:
         """Whether nobody is served, and nobody waits."""
         return not self.hall.waiting and not self.floor.sessions
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it is empty, and nobody can come any more."""
+        return self.is_empty and not self.door.is_open
 
     def close(self) -> None:
         """End everything; nothing stays open."""

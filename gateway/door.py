@@ -2,6 +2,9 @@
 
 The listener is level-triggered: out of descriptors it would stay readable and the loop would
 spin. So it is set aside for a moment; the clients wait in the kernel's backlog meanwhile.
+
+What a newcomer gets wrong: closing a listener resets who is in its backlog, also who got there
+between the last accept and the close. So a leaving gateway closes only when nobody comes any more.
 """
 
 import select
@@ -15,6 +18,7 @@ from gateway.wire import Socket
 
 ACCEPTS_MAX = 64  # of one turn, so that a storm of clients does not starve those being served
 PAUSE_S = 0.1
+QUIET_S = 0.5  # nobody came for so long: whoever sends clients here has heard that we leave
 
 
 class Door:
@@ -28,6 +32,8 @@ class Door:
         self._admit = admit
         self._listener: Socket | None = None
         self._resume_at_s = NEVER
+        self._came_at_s = 0.0  # a client, last
+        self._closes_at_s = NEVER  # at the latest
 
     @property
     def is_open(self) -> bool:
@@ -39,11 +45,17 @@ class Door:
         self._listener = listener
         self._pump.watch(listener, select.EPOLLIN, self._on_clients)
 
-    def close_in_order(self) -> None:
-        """Take who is in the backlog already, then close."""
+    def leave(self, now_s: float, closes_at_s: float) -> None:
+        """Close once nobody has come for QUIET_S, at the latest at `closes_at_s`."""
+        self._came_at_s, self._closes_at_s = now_s, closes_at_s
+
+    def _close_in_order(self, *, is_last: bool) -> None:
+        """Take who is in the backlog already; close if that was nobody, or else at the latest."""
+        before_s = self._came_at_s
         for _ in range(wire.BACKLOG // ACCEPTS_MAX + 1):
             self._on_clients(select.EPOLLIN)
-        self.close()
+        if is_last or self._came_at_s == before_s:
+            self.close()
 
     def close(self) -> None:
         """Close the listener; the kernel resets who was still in its backlog."""
@@ -55,7 +67,10 @@ class Door:
         self._resume_at_s = NEVER
 
     def tick(self, now_s: float) -> None:
-        """Look again when the pause is over."""
+        """Look again when the pause is over; close when it is time."""
+        is_last = now_s >= self._closes_at_s
+        if is_last or (self._closes_at_s < NEVER and now_s >= self._came_at_s + QUIET_S):
+            self._close_in_order(is_last=is_last)
         if self._listener is not None and now_s >= self._resume_at_s:
             self._resume_at_s = NEVER
             self._pump.watch(self._listener, select.EPOLLIN, self._on_clients)
@@ -77,4 +92,5 @@ class Door:
                 if error.errno not in wire.CLIENT_GAVE_UP:
                     raise
             else:
+                self._came_at_s = now_s
                 self._admit(client, address, now_s)

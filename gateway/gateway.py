@@ -145,13 +145,14 @@ class Gateway:
         self._desk.door.close()
 
     async def leave(self, until_s: float) -> None:
-        """Take no new client, and return once nobody is served any more. Sessions may end by
-        themselves; in the last second those between two requests are ended, at `until_s` the rest.
+        """Take clients for as long as some come, for half of the time at most, and return once
+        nobody is served any more. Sessions may end by themselves; in the last second those between
+        two requests are ended, at `until_s` the rest.
 
         Cancellation: the listener stays closed; sessions go on until `run` is cancelled.
         """
         self._desk.leave(until_s)
-        while not self._desk.is_empty:  # noqa: ASYNC110 - few looks, and soon over
+        while not self._desk.has_left:  # noqa: ASYNC110 - few looks, and soon over
             await trio.sleep(self._desk.tick_s)
 
     @property

@@ -70,7 +70,7 @@ class Worker:
                     tick_at_s = now_s + self._tick(now_s)
                 if self._marks:
                     self._settle()
-                if self._is_leaving and all(desk.is_empty for desk in self._desks.values()):
+                if self._is_leaving and all(desk.has_left for desk in self._desks.values()):
                     self._part()
         finally:
             for desk in self._desks.values():

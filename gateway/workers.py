@@ -107,7 +107,7 @@ class Workers:
         """As Gateway.leave; a worker is not started again from now on."""
         self._leaving.set()
         for slot in self._slots:
-            slot.close_listeners()  # first: of what the workers close next nobody may keep a copy
+            slot.close_listeners()  # first: of what the workers close later nobody may keep a copy
         self._tell_all(m.Leave(self._shared(until_s)))
         while not all(slot.is_done for slot in self._slots):  # noqa: ASYNC110 - few, and soon over
             await trio.sleep(LOOK_S)

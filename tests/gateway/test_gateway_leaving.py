@@ -13,6 +13,7 @@ from test_workers import pod
 from controller.departure import Departure
 from controller.gateways import STILL_TAKES_S, Gateways
 from gateway import Kind, Limits, Route, Upstream
+from gateway.door import QUIET_S as QUIET_DOOR_S
 from gateway.drain import QUIET_S
 from gateway.floor import LAST_CALL_S
 from gateway.reasons import Ending, Refusal
@@ -38,13 +39,13 @@ def test_a_leaving_gateway_cuts_nobody_before_its_last_second() -> None:
         client, upstream = w.joined(server)
         other, _ = w.joined(server)
         w.desk.leave(w.clock.now_s + 10)
-        assert refuses(w.address)
         for _ in range(8):
             w.pass_time(1)
             client.send(b"question")
             w.receive(upstream, 8)
             upstream.send(b"answer")
             assert w.receive(client, 6) == b"answer"
+        assert refuses(w.address)
         other.close()
         upstream_of_other = server.accepted[1]
         w.until(lambda: has_ended(upstream_of_other))
@@ -75,6 +76,41 @@ def test_the_last_second_of_a_leaving_gateway() -> None:
         assert w.desk.counters().cut == 0
 
 
+def test_a_leaving_gateway_takes_clients_for_as_long_as_some_come() -> None:
+    """Whoever sends clients may hear late that this gateway leaves: it listens until nobody came
+    for a while, so that nobody is reset in the backlog of a closed listener."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        w.desk.leave(w.clock.now_s + 20)
+        for _ in range(10):
+            w.pass_time(QUIET_DOOR_S * 0.9)
+            w.joined(server)
+        w.clock.now_s += QUIET_DOOR_S
+        late = w.client()  # in the backlog when the gateway looks whether somebody came
+        w.desk.tick()
+        assert w.desk.door.is_open
+        assert w.desk.counters().accepted == 11
+        assert try_recv(late) is None
+        w.pass_time(QUIET_DOOR_S)
+        assert refuses(w.address)
+
+
+def test_a_leaving_gateway_takes_clients_for_half_of_its_time_at_most() -> None:
+    """Clients that never stop coming do not keep it from leaving."""
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        w.desk.leave(w.clock.now_s + 10)
+        for _ in range(12):
+            w.pass_time(0.4)
+            w.joined(server)
+        w.client()  # is in the backlog at the end, and taken
+        w.pass_time(0.3)
+        assert refuses(w.address)
+        assert w.desk.counters().accepted == 13
+
+
 def test_who_waits_while_a_gateway_leaves() -> None:
     """Who was in the backlog or held when the gateway began to leave is served if a route comes in
     time, and refused as shutdown at the deadline."""
@@ -83,7 +119,7 @@ def test_who_waits_while_a_gateway_leaves() -> None:
         w.until(lambda: w.desk.counters().held == 1)
         w.client()  # still in the backlog
         w.desk.leave(w.clock.now_s + 5)
-        assert w.desk.counters().held == 2
+        w.until(lambda: w.desk.counters().held == 2)
         server = w.server()
         w.route(1, server.upstream())
         w.until(lambda: server.poll() == 2)
