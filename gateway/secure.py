@@ -9,7 +9,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from gateway.link import ENDED, MORE, End
+from gateway.link import ENDED, LEFT, MORE, End
 from gateway.pump import Pump
 from gateway.reasons import Ending
 from gateway.tls import Side
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TURN_READS = 16  # of 16 KiB each, before others have their turn
 ERR = select.EPOLLERR
+LAST = select.EPOLLRDHUP | select.EPOLLHUP
+READABLE = select.EPOLLIN | LAST
 
 
 class SecureRelay:
@@ -44,11 +46,21 @@ class SecureRelay:
 
     def on_event(self, end: End, event: int) -> None:
         """Of either socket."""
-        end.flags &= ~MORE
+        client_end, upstream_end = self._session.ends
+        assert self.upstream is not None
         if event & ERR:
             self._fail(end)
+            return
+        if event & LAST:
+            end.flags |= LEFT  # no other event will tell of its end
+        if end is client_end:
+            other_end, source, sink = upstream_end, self.client, self.upstream
         else:
-            self._move_both()
+            other_end, source, sink = client_end, self.upstream, self.client
+        if other_end.flags & MORE:  # it waits for this one to take what is there
+            self._move(other_end, sink, source)
+        if self._session.is_open and event & READABLE:
+            self._move(end, source, sink)
 
     def _move_both(self) -> None:
         client_end, upstream_end = self._session.ends
@@ -59,13 +71,18 @@ class SecureRelay:
 
     def _move(self, end: End, source: Side, sink: Side) -> None:
         session = self._session
+        end.flags &= ~MORE
         for _ in range(TURN_READS):
-            if self._is_fenced(end):
+            if end.fence is not None and self._is_fenced(end):
                 return
             try:
-                if not sink.flush() or source.is_ended:
+                if sink.to_send and not sink.flush():
+                    end.flags |= MORE  # an event of the other end comes back to it
+                    return
+                if source.is_ended:
                     return
                 data = source.read()
+                source.flush()  # TLS may have to answer what it read
             except OSError:
                 self._fail(end)
                 return
@@ -73,9 +90,10 @@ class SecureRelay:
                 return
             if not self._deliver(end, source, sink, data) or not session.is_open:
                 return
-        if not end.flags & MORE:
-            end.flags |= MORE
-            self._pump.mover.unfinished.append(end)
+            if source.is_dry and not end.flags & LEFT:
+                return  # what comes later has an edge of its own
+        end.flags |= MORE
+        self._pump.mover.unfinished.append(end)
 
     def _is_fenced(self, end: End) -> bool:
         fence = end.fence

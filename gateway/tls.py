@@ -13,7 +13,7 @@ from collections.abc import Callable
 from gateway.route import ClientTls, UpstreamTls
 from gateway.wire import Socket
 
-READ_BYTES = 65536  # ciphertext of one recv
+READ_BYTES = 32768  # ciphertext of one recv; larger ones make malloc tidy up after each
 PLAIN_BYTES = 16384  # one TLS record holds no more
 LOOK_AGAIN_S = 1.0  # at the files
 
@@ -83,6 +83,10 @@ class Side:
 
     Invariant: `to_send` holds what the socket did not take; while it is not empty, whoever feeds
     this side has to wait. It never grows beyond what one record, or one handshake flight, makes.
+
+    Attributes:
+      is_dry: the last read left nothing: neither in the socket nor here. An end that came at the
+        same time may follow.
     """
 
     def __init__(
@@ -90,7 +94,7 @@ class Side:
     ) -> None:
         self.sock = sock
         self.to_send = b""
-        self.is_ended = False
+        self.is_ended = self.is_dry = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
         if context is not None:
@@ -129,17 +133,25 @@ class Side:
         """
         if self._tls is None:
             try:
-                return self.sock.recv(PLAIN_BYTES)
+                data = self.sock.recv(PLAIN_BYTES)
             except BlockingIOError:
                 return None
+            self.is_dry = 0 < len(data) < PLAIN_BYTES
+            return data
+        is_short = False  # the socket had no more than was received
         while True:
-            try:
-                return self._tls.read(PLAIN_BYTES)
-            except ssl.SSLWantReadError:
+            if not self._incoming.pending:  # to try TLS first would cost an exception each time
                 if not self._receive():
                     return None
+                is_short = 0 < self._incoming.pending < READ_BYTES
+            try:
+                data = self._tls.read(PLAIN_BYTES)
+            except ssl.SSLWantReadError:
+                continue
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
+            self.is_dry = is_short and not self._incoming.pending
+            return data
 
     def _receive(self) -> bool:
         """Whether ciphertext, or its end, came."""
@@ -163,7 +175,8 @@ class Side:
             self.to_send += data
         else:
             self._tls.write(data)
-        self.flush()
+            self.to_send += self._outgoing.read()
+        self._send()
 
     def flush(self) -> bool:
         """Send what is kept; whether nothing is left.
@@ -173,6 +186,9 @@ class Side:
         """
         if self._outgoing.pending:
             self.to_send += self._outgoing.read()
+        return self._send()
+
+    def _send(self) -> bool:
         while self.to_send:
             try:
                 sent_bytes = self.sock.send(self.to_send)

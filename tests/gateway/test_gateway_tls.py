@@ -220,6 +220,21 @@ def test_tls_ends_in_order(first: str) -> None:
         assert w.desk.counters().ended == {expected: 1}
 
 
+@pytest.mark.parametrize("missing", [0, 3], ids=["whole", "cut short"])
+def test_the_last_record_and_the_end_come_at_once(missing: int) -> None:
+    """A client that sends and leaves makes one event of both: the record is passed on if it is
+    whole, and the end in any case."""
+    with world(limits=Limits(client_tls=SERVER)) as w:
+        client, upstream = joined(w)
+        client.tls.write(b"last")
+        record = client.outgoing.read()
+        client.sock.send(record[: len(record) - missing])
+        client.sock.shutdown(socket.SHUT_WR)
+        if not missing:
+            assert w.receive(upstream, 4) == b"last"
+        w.until(lambda: has_ended(upstream))
+
+
 def test_a_cut_ends_tls_sessions() -> None:
     """A new term ends a session that speaks TLS like any other."""
     with world(limits=Limits(client_tls=SERVER)) as w:
