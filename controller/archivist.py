@@ -33,6 +33,7 @@ from statemachine.archive import (
     beyond_count,
     cut_at,
     is_due,
+    is_urgent,
     next_number,
     segment_end,
 )
@@ -93,14 +94,22 @@ class Archivist:
         self._audit_due_s = -math.inf
         self._wake = trio.Event()
         self.trouble = ""  # what keeps archives from being written or removed
+        self.waits = ""  # for whom nothing is cut
         self.damage = ""  # what is wrong with those that are there
 
-    def look(self, ledger: Ledger) -> Stored | None:
-        """What may be cut off this ledger now; None: nothing is due, or it is not stored yet."""
+    def look(self, ledger: Ledger, cannot_read: tuple[str, ...] = ()) -> Stored | None:
+        """What may be cut off this ledger now; None: nothing is due, or it is not stored yet.
+
+        Args:
+          cannot_read: pods that would take a cut ledger for a broken one. They are waited for, but
+            not until no entry fits any more: without a failover nobody is served by anybody.
+        """
         was, self._ledger = self._ledger, ledger
         if was is None or was.cluster.archived != ledger.cluster.archived:
             self._wake.set()
         if not is_due(ledger, self._limits):
+            return None
+        if self._must_wait(ledger, cannot_read):
             return None
         end = segment_end(ledger, self._limits)
         if self._stored is not None and self._fits(self._stored, ledger, end):
@@ -110,6 +119,14 @@ class Archivist:
             self._wake.set()
         return None
 
+    def _must_wait(self, ledger: Ledger, cannot_read: tuple[str, ...]) -> bool:
+        pods = ", ".join(cannot_read)
+        waits = f"not cut before these pods of an older version are gone: {pods}" if pods else ""
+        if waits != self.waits:
+            self.waits = waits
+            log.info("ledger_archive_waits", why=waits or "nobody")
+        return bool(waits) and not is_urgent(ledger, self._limits)
+
     def _fits(self, stored: Stored, ledger: Ledger, end: Seq | None) -> bool:
         """Whether it is what would be cut off now: another leader may have cut meanwhile."""
         upto = stored.cut.upto
@@ -118,7 +135,7 @@ class Archivist:
 
     def troubles(self) -> dict[str, str]:
         """What people should hear of, by what it is about; "" = fine. None of it stops anything."""
-        return {"archiving": self.trouble, "archives": self.damage}
+        return {"archiving": self.trouble or self.waits, "archives": self.damage}
 
     async def run(self) -> None:
         """Until cancelled; whatever was interrupted is done again by whoever leads next."""

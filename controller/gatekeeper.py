@@ -23,6 +23,7 @@ from controller.verify import has_rows_for_sync_set, why_not_main
 from gateway import Route, Upstream
 from statemachine.cluster import Cluster
 from statemachine.ids import Incarnation, Instance, Role, Seq, Term
+from statemachine.ledger import FORMAT
 from statemachine.observations import Failure, GatewayFacts, ProbeAnswered
 from statemachine.route import Routes, route
 from statemachine.view import View
@@ -120,6 +121,7 @@ class Gatekeeper:
             rw_open=bool(rw and rw.upstreams),
             term=Term(rw.term if rw else 0),
             vantage=self._view.vantage() if self._view else {},
+            ledger_format=FORMAT,
         )
 
     def _follow_rw(self, routes: Routes, view: View) -> None:

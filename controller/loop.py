@@ -19,7 +19,7 @@ from controller.chronicle import Chronicle
 from controller.errors import ControllerError, KubeForbidden, KubeRefused, KubeUnavailable
 from controller.executor import Executor
 from controller.ports import StoredLedger
-from statemachine.archive import archived_event
+from statemachine.archive import archived_event, who_cannot_read
 from statemachine.cluster import Cluster
 from statemachine.decide import Refusal, decide
 from statemachine.events import Event
@@ -208,7 +208,9 @@ class Loop:
     async def _archive(self) -> bool:
         """Cut off what is stored in an archive: only when nothing else is to be decided."""
         ledger = self.chronicle.ledger
-        stored = self.archivist.look(ledger) if self.archivist else None
+        if self.archivist is None or self.view.gateways_first_read_s is None:
+            return False
+        stored = self.archivist.look(ledger, who_cannot_read(self.view))
         if stored is None:
             return False
         cut, number, retired = stored.cut, stored.number, stored.retired

@@ -43,6 +43,7 @@ from statemachine.view import Policy, View
 log = structlog.get_logger(__name__)
 
 REIGN_NOTE_S = 0.1  # how often the reign's deadline is noted for the checks before a command
+UNFIT_S = 5.0  # a leader that cannot go on from the stored ledger, nor restore it: longer than that
 
 
 @frozen
@@ -209,7 +210,8 @@ class ControllerPod:
             await self._adapters.leadership.contend(self._reign)
 
     async def _reign(self, identity: str) -> None:
-        """Leads until cancelled, the moment the Lease is in doubt, or until another leads."""
+        """Leads until cancelled: the moment the Lease is in doubt. Returns when another leads by
+        the ledger, or when this pod cannot go on from it, for another one may be able to."""
         self._succeeded = trio.Event()
         executor = Executor(
             memgraph=self.lookout.reach_now,
@@ -228,15 +230,24 @@ class ControllerPod:
                     nursery.start_soon(archivist.run)
                 self._reign_state.note()
                 self.loop.reign(identity, executor, archivist)
-                while not self._succeeded.is_set():
-                    self._reign_state.note()
-                    with trio.move_on_after(REIGN_NOTE_S):
-                        await self._succeeded.wait()
+                await self._lead_while_fit()
                 nursery.cancel_scope.cancel()
         finally:
             self._reign_state.end()
             self.loop.reign("", None)
             log.info("not_leading", identity=identity)
+
+    async def _lead_while_fit(self) -> None:
+        chronicle, fit_s = self.loop.chronicle, trio.current_time()
+        while not self._succeeded.is_set():
+            self._reign_state.note()
+            with trio.move_on_after(REIGN_NOTE_S):
+                await self._succeeded.wait()
+            if not chronicle.trouble:
+                fit_s = trio.current_time()
+            elif trio.current_time() - fit_s >= UNFIT_S:
+                log.warning("steps_down", why=chronicle.trouble)
+                return
 
     def _make_archivist(self) -> Archivist | None:
         archives, settings = self._adapters.archives, self._settings

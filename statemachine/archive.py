@@ -6,7 +6,8 @@ stored lines; so a cut that was interrupted anywhere is done again, or found don
 archive is created and read back; then one write of the ledger appends `ledger_archived` and takes
 the lines out. What a newcomer gets wrong: an archive that exists without its event is no part of
 the history, and one whose number is taken by something else (an older history that a person has
-removed) is passed over, never written over.
+removed) is passed over, never written over. And a version from before there were archives takes a
+cut ledger for a broken one, so nothing is cut while such a pod serves.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,9 +17,11 @@ from attrs import field, frozen
 from statemachine.cluster import Archived, Cluster
 from statemachine.codec import LedgerCorrupt, key_of
 from statemachine.events import Event, LedgerArchived
+from statemachine.facts import is_expired
 from statemachine.ids import Phase, Seq
-from statemachine.ledger import Ledger, digest, fold_lines
+from statemachine.ledger import FORMAT, Ledger, digest, fold_lines
 from statemachine.snapshot import SNAPSHOT_KEY, Snapshot, read_snapshot
+from statemachine.view import View
 
 
 @frozen
@@ -65,11 +68,26 @@ def segment_end(ledger: Ledger, limits: Limits = LIMITS) -> Seq | None:
     return None
 
 
+def is_urgent(ledger: Ledger, limits: Limits = LIMITS) -> bool:
+    """Whether the live part is so long that it may soon take no entry any more."""
+    return sum(map(len, ledger.lines)) > limits.urgent_bytes
+
+
+def who_cannot_read(view: View) -> tuple[str, ...]:
+    """The pods that serve, or may still, and whose version would take a cut ledger for a broken
+    one: their gateways would close, and none of them could lead."""
+    return tuple(
+        g.facts.pod
+        for g in view.gateways
+        if g.facts.ledger_format < FORMAT and not is_expired(view, g)
+    )
+
+
 def is_due(ledger: Ledger, limits: Limits = LIMITS) -> bool:
     """Whether the live part is longer than it should be, and may be cut now."""
     size_bytes = sum(map(len, ledger.lines))
     if ledger.cluster.phase is Phase.FAILOVER:
-        is_long = size_bytes > limits.urgent_bytes
+        is_long = is_urgent(ledger, limits)
     else:
         is_long = len(ledger.lines) > limits.live_entries or size_bytes > limits.live_bytes
     return is_long and segment_end(ledger, limits) is not None

@@ -23,6 +23,8 @@ from statemachine.invariants import InvariantViolated
 from statemachine.rules import IllegalTransition
 from statemachine.snapshot import SNAPSHOT_KEY, Snapshot, read_snapshot, snapshot_of
 
+FORMAT = 2
+"""1: every entry is in the live part. 2: it may begin with a snapshot, older ones in archives."""
 GENESIS = "0" * 32  # `prev` of the first entry
 TEXT_MAX = 400  # characters of one fact or reason in the ledger; status shows them whole
 

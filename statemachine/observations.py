@@ -115,6 +115,9 @@ class GatewayFacts:
     sessions: int = 0
     vantage: Mapping[str, str] = field(factory=dict, hash=False)
     """Instance -> "ok", "refused", "silent", ... as this pod's own prober sees it."""
+    ledger_format: int = 1
+    """The newest that its version reads (`ledger.FORMAT`); versions before there were two say
+    nothing."""
 
 
 @frozen

@@ -21,6 +21,7 @@ from .transport import Json
 _PREFIX = "memgraph-controller/"
 ACKED_SEQ, RW_OPEN, TERM = _PREFIX + "acked-seq", _PREFIX + "rw-open", _PREFIX + "term"
 SESSIONS, VANTAGE = _PREFIX + "sessions", _PREFIX + "vantage"
+LEDGER_FORMAT = _PREFIX + "ledger-format"
 
 
 def mapping(value: Any) -> Json:
@@ -129,6 +130,7 @@ def gateway_facts_of(names: KubeNames, lease: Json) -> GatewayFacts:
         term=Term(number(notes.get(TERM))),
         sessions=number(notes.get(SESSIONS)),
         vantage=_vantage(notes.get(VANTAGE, "")),
+        ledger_format=number(notes.get(LEDGER_FORMAT)) or 1,
     )
 
 
@@ -147,6 +149,7 @@ def gateway_notes(facts: GatewayFacts) -> dict[str, str]:
         TERM: str(facts.term),
         SESSIONS: str(facts.sessions),
         VANTAGE: json.dumps(dict(facts.vantage), separators=(",", ":"), sort_keys=True),
+        LEDGER_FORMAT: str(facts.ledger_format),
     }
 
 

@@ -73,6 +73,7 @@ class World:
     versions: Any = field(factory=lambda: itertools.count(1))
     changed: trio.Event = field(factory=trio.Event)
     leader: str = ""
+    takes_back: bool = True  # else who ends a reign by itself holds the Lease anew at once
     leaseless: set[str] = field(factory=set)  # pods whose Lease writes are refused
     deaf: set[str] = field(factory=set)  # pods whose watch of the ledger stays silent
     requests: dict[str, Request] = field(factory=dict)
@@ -333,6 +334,9 @@ class FakeLeadership:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch_lease, scope)
                     await reign(f"{self.pod}/uid/{self.reigns}")
+                    if self.world.leader == self.pod and self.world.takes_back:
+                        self.world.note(f"{self.pod} gives the Lease back")
+                        self.world.leader = ""
                     nursery.cancel_scope.cancel()
 
     async def _watch_lease(self, scope: trio.CancelScope) -> None:

@@ -288,7 +288,8 @@ async def test_a_leader_whose_copy_is_behind_writes_over_nothing(
     autojump_clock: Any, nursery: Any
 ) -> None:
     """It cannot know whether what is stored is ours while archives are missing: it decides and
-    restores nothing, and says so (S16). With them it catches up and leads."""
+    restores nothing, says so, and gives the Lease back, for another pod may know (S16). With them
+    it catches up and leads."""
     scene = Busy(nursery)
     with trio.fail_after(20 * LIMIT_S):
         await operational(scene)
@@ -303,7 +304,9 @@ async def test_a_leader_whose_copy_is_behind_writes_over_nothing(
         await trio.sleep(7)
         assert scene.live == before
         assert "restart it" in scene.pods["controller-1"].loop.chronicle.trouble
+        assert scene.world.leader == ""
         scene.world.archives.update(kept)
+        scene.lead("controller-1")
         await scene.wait(lambda: scene.live.seq > before.seq, "a new barrier")
         assert scene.live.continues(before)
         nursery.cancel_scope.cancel()

@@ -358,32 +358,6 @@ async def test_damaged_ledger_is_restored(autojump_clock: Any, nursery: Any, dam
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("damage", ["a line of a later version", "edited"])
-async def test_a_leader_without_memory_writes_over_nothing(
-    autojump_clock: Any, nursery: Any, damage: str
-) -> None:
-    """A pod that starts over a ledger which it cannot read (somebody edited it while no controller
-    ran; a later version wrote it) restores nothing, opens nothing and says so, even when no
-    gateway Lease tells of entries: an empty history would adopt whatever is there (S16)."""
-    scene = Scene(nursery)
-    with trio.fail_after(LIMIT_S):
-        await operational(scene)
-        for name in ("controller-0", "controller-1"):
-            scene.kill(name)
-        data = dict(scene.world.stored.data)
-        last = max(data)
-        before, after = {"edited": ("memgraph-0", "memgraph-2")}.get(damage, ('"on":"', '"on":"x_'))
-        data[last] = data[last].replace(before, after)
-        scene.world.stored, scene.world.leader = make_stored(scene, data), ""
-        scene.world.leases.clear()
-        await scene.start("controller-2")
-        await trio.sleep(20)
-        assert scene.world.stored.data == data
-        assert scene.gateways["controller-2"].writable() is None
-        assert "verified no entry" in scene.pods["controller-2"].all_troubles()["append"]
-        nursery.cancel_scope.cancel()
-
-
 def make_stored(scene: Scene, data: dict[str, str]) -> Any:
     """What a hand edit leaves: another resourceVersion."""
     from controller.ports import StoredLedger

@@ -29,6 +29,7 @@ async def test_who_is_succeeded_stands_aside(autojump_clock: Any, nursery: Any) 
     scene = Scene(nursery)
     with trio.fail_after(LIMIT_S):
         await operational(scene)
+        scene.world.takes_back = False
         pod = scene.pods["controller-0"]
         ended: list[bool] = []
         plain = pod.loop.succeeded

@@ -28,7 +28,7 @@ def leases(transport: Transport) -> KubeGatewayLeases:
 
 async def test_put_creates_then_renews(leases: KubeGatewayLeases) -> None:
     """The first put makes the Lease, each later one moves its stamp, and it says what was put."""
-    said = facts(4, rw_open=True, vantage={"mg-memgraph-0": "ok"})
+    said = evolve(facts(4, rw_open=True, vantage={"mg-memgraph-0": "ok"}), ledger_format=7)
     await leases.put(said)
     (first,) = await leases.list_quorum()
     assert evolve(first, stamp="") == said
@@ -120,6 +120,7 @@ def test_an_unreadable_lease_counts_as_open_and_unacknowledged() -> None:
     )
     assert (read.pod, read.acked_seq, read.rw_open, read.term) == (NAMES.pod_name, 0, True, 0)
     assert read.vantage == {}
+    assert read.ledger_format == 1
 
 
 @pytest.mark.parametrize(("answers", "status"), [([404, 422], 422), ([404] * 4, 404)])

@@ -1,4 +1,4 @@
-"""The life of a release: uninstalled, installed again, beside another, from version to version."""
+"""The life of a release: uninstalled, installed again, beside another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 from functools import partial
 
 import trio
-from kube_real_world import CHART, Cluster, Release, eventually
+from kube_real_world import Cluster, Release, eventually
 from neo4j import GraphDatabase
 
 
@@ -56,25 +56,6 @@ async def test_uninstall_and_install_again(cluster: Cluster, namespace: str) -> 
 
 async def _are_gone(release: Release) -> bool:
     return not (await release.pods("database") or await release.pods("controller"))
-
-
-async def test_upgrade_from_the_previous_version(cluster: Cluster, namespace: str) -> None:
-    """`helm upgrade` from the previous chart and controllers under load: for a while both versions
-    read and write one ledger; its history goes on, nothing is lost."""
-    previous = cluster.root / "previous"
-    chart = previous / "manifests/chart/memgraph-controller"
-    release = Release(cluster, namespace, "old", chart)
-    await trio.to_thread.run_sync(release.install, "controller.image.tag=previous")
-    await release.wait_whole()
-    entries = await release.entries()
-    async with release.load() as load:
-        await release.upgrade("controller.image.tag=", chart=CHART)
-        await load.wait_writes(20)
-        await release.wait_whole()
-    for pod in (await release.pods("controller")).values():
-        assert not pod["spec"]["containers"][0]["image"].endswith(":previous")
-    assert (await release.entries())[: len(entries)] == entries
-    await trio.to_thread.run_sync(partial(release.helm, "uninstall", "--wait"))
 
 
 async def test_two_releases_in_one_namespace(cluster: Cluster, namespace: str) -> None:
