@@ -17,6 +17,7 @@ CHART = ROOT / "manifests/chart/memgraph-controller"
 PLAIN = ROOT / "manifests/plain/memgraph-controller.yaml"
 README = CHART / "README.md"
 ALERTS = ROOT / "manifests/plain/alerts.yaml"
+VALUES, DEFAULTS = CHART / "values.yaml", CHART / "files/defaults.yaml"
 HEAD = "# Rendered from the chart by ./scripts/render; change the chart.\n"
 
 
@@ -52,6 +53,11 @@ def plain() -> str:
     return HEAD + text
 
 
+def defaults() -> str:
+    """The values again, where templates can read them."""
+    return "# values.yaml, copied by ./scripts/render.\n" + VALUES.read_text()
+
+
 @cache
 def alerts() -> str:
     """The alerts as a rule file, for a Prometheus without the operator."""
@@ -63,10 +69,10 @@ def alerts() -> str:
 def readme() -> str:
     """The chart's README: every value with its default and what it means."""
     schema = json.loads((CHART / "values.schema.json").read_text())
-    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    values = yaml.safe_load(VALUES.read_text())
     rows = "".join(
         f"| `{name}` | {_shown(default)} | {text} |\n"
-        for name, default, text in _values(schema, schema, defaults, "")
+        for name, default, text in _values(schema, schema, values, "")
     )
     return README_HEAD + "| value | default | meaning |\n|---|---|---|\n" + rows
 
@@ -108,6 +114,7 @@ them.
 
 def main() -> None:
     """Write them all."""
+    DEFAULTS.write_text(defaults())
     PLAIN.write_text(plain())
     ALERTS.write_text(alerts())
     README.write_text(readme())

@@ -1,3 +1,19 @@
+{{/* Values that this chart knows and the release does not have: `helm upgrade --reuse-values` keeps the
+     older chart's defaults. Each template begins with it. What a person has taken out of an object of
+     their own (limits, labels) stays out. files/defaults.yaml is values.yaml, copied by ./scripts/render:
+     a template cannot read that. */}}
+{{- define "mc.complete" -}}
+{{- include "mc.fill" (dict "values" .Values "defaults" (.Files.Get "files/defaults.yaml" | fromYaml)) -}}
+{{- end -}}
+{{- define "mc.fill" -}}
+{{- range $key, $default := .defaults -}}
+{{- if not (hasKey $.values $key) -}}
+{{- $_ := set $.values $key $default -}}
+{{- else if and (kindIs "map" $default) (not (has $key (list "resources" "labels"))) -}}
+{{- include "mc.fill" (dict "values" (get $.values $key) "defaults" $default) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{/* Names: everything carries the release, so that two releases never touch each other. */}}
 {{- define "mc.name" -}}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{- end -}}
 {{- define "mc.statefulset" -}}
