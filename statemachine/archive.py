@@ -179,7 +179,7 @@ def bridge(known: Ledger, parts: Iterable[Part], live: Ledger) -> None:
 def why_implausible(known: Cluster, found: Cluster) -> str:
     """What speaks against `found` being what became of `known` when nothing between them is left
     to be read; "" = nothing. All of these only ever grow, or are set once."""
-    if known.storage_uuid not in ("", found.storage_uuid):
+    if known.storage_uuid not in ("", found.storage_uuid) and not known.is_fresh:
         return f"storage {known.storage_uuid} is {found.storage_uuid} there"
     grows = ("seq", "term", "main_term", "generation", "rw_closed_seq")
     fallen = [name for name in grows if getattr(found, name) < getattr(known, name)]

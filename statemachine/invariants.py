@@ -116,9 +116,18 @@ def names_are_never_reused(before: Cluster, event: Event, after: Cluster) -> str
 
 
 def storage_never_changes(before: Cluster, event: Event, after: Cluster) -> str:
-    """S10: the cluster's identity is set once."""
-    ok = before.storage_uuid in ("", after.storage_uuid)
+    """S10: the cluster's identity is set once; anew only where nobody could ever write."""
+    is_first = before.is_fresh and isinstance(event.payload, e.MainAppointed)
+    ok = before.storage_uuid in ("", after.storage_uuid) or is_first
     return "" if ok else f"storage {before.storage_uuid} -> {after.storage_uuid}"
+
+
+def appointed_over_nothing(before: Cluster, event: Event, after: Cluster) -> str:
+    """Only a cluster whose main was never given to clients is begun anew."""
+    if not isinstance(event.payload, e.MainAppointed):
+        return ""
+    ok = before.main is None or (before.is_fresh and not before.rw_open)
+    return "" if ok else f"{before.main} was main, and {event.payload.main} is appointed over it"
 
 
 def resets_spare_the_copies(before: Cluster, event: Event, after: Cluster) -> str:
@@ -180,6 +189,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     sync_members_are_registered,
     names_are_never_reused,
     storage_never_changes,
+    appointed_over_nothing,
     resets_spare_the_copies,
     copies_outlive_their_need,
     readers_are_not_writable,

@@ -49,10 +49,7 @@ def policy(cluster: Cluster, view: View) -> Iterator[Proposal]:
 
 def beginning(cluster: Cluster, view: View) -> Iterator[Proposal]:
     """Fresh, adopted, or refused."""
-    first = view.policy.eligible[0]
-    uuid = view.storage_uuid(first)
-    why = "fresh cluster: every eligible instance is proven empty"
-    yield Proposal(e.MainAppointed(first, uuid), why, first)
+    yield _appointed(view, "fresh cluster: every eligible instance is proven empty")
     mains = [i.instance for i in view.instances if view.answers_as(i.instance, Role.MAIN)]
     if len(mains) == 1:
         rows = f.registrations_found(view, mains[0])
@@ -62,6 +59,18 @@ def beginning(cluster: Cluster, view: View) -> Iterator[Proposal]:
     reason = _ambiguity(view, mains)
     if f"bootstrap_refused: {reason}" not in cluster.noted:
         yield Proposal(e.BootstrapRefused(reason), reason)
+
+
+def _appointed(view: View, why: str) -> Proposal:
+    first = view.policy.eligible[0]
+    return Proposal(e.MainAppointed(first, view.storage_uuid(first)), why, first)
+
+
+def beginning_anew(cluster: Cluster, view: View) -> Iterator[Proposal]:
+    """The appointed main of a fresh cluster carries another storage now, and nobody could write
+    yet: what is still proven empty is appointed like the first time."""
+    if cluster.is_fresh and cluster.main and f.lost_its_copy(cluster, view, cluster.main):
+        yield _appointed(view, f"{cluster.main} lost its disk before anybody could write")
 
 
 def _ambiguity(view: View, mains: list[Instance]) -> str:
@@ -245,6 +254,7 @@ PROPOSERS: dict[Phase, tuple[Proposer, ...]] = {
     Phase.FAILOVER: (drain, fence, promotion, lost_candidate, housekeeping),
     Phase.DEGRADED: (
         policy,
+        beginning_anew,
         promotion,
         comeback,
         loss,

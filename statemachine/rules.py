@@ -49,6 +49,21 @@ RULES: tuple[Rule, ...] = (
         "fresh: everybody proven empty",
     ),
     Rule(
+        "main_appointed",
+        (D,),
+        None,
+        (
+            g.appointment_is_void,
+            g.outcome_is_settled,
+            g.pods_are_known,
+            g.eligible_answer,
+            g.proven_empty,
+            g.no_instance_has_data,
+            g.identity_is_known,
+        ),
+        "the appointed main lost its disk before anybody could write: as at the beginning",
+    ),
+    Rule(
         "cluster_adopted",
         (B,),
         D,

@@ -6,6 +6,7 @@ them again: the facts were true then and are stored in the event.
 
 from statemachine.guards.base import Fact, Guard
 from statemachine.guards.beginning import (
+    appointment_is_void,
     eligible_answer,
     identity_is_known,
     no_instance_has_data,
@@ -70,6 +71,7 @@ __all__ = [
     "Guard",
     "address_is_free",
     "another_copy_remains",
+    "appointment_is_void",
     "candidate_is_promoted",
     "carried_replicas",
     "cooldown_is_over",

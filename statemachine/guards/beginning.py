@@ -55,3 +55,13 @@ def identity_is_known(s: Situation) -> Fact:
     """The subject's storage UUID was read."""
     uuid = s.view.storage_uuid(s.subject) if s.subject else ""
     return Fact(bool(uuid), uuid or "not read")
+
+
+def appointment_is_void(s: Situation) -> Fact:
+    """The appointed main was never given to clients, and answers with another storage than the one
+    that was proven empty: nothing acknowledged can have been in it (S10)."""
+    main = s.cluster.main
+    ok = s.cluster.is_fresh and main is not None and f.lost_its_copy(s.cluster, s.view, main)
+    uuid = s.view.storage_uuid(main) if main else ""
+    fresh = "never promoted" if s.cluster.is_fresh else "was promoted"
+    return Fact(ok, f"{fresh}; carries {uuid or 'unknown'}, appointed was {s.cluster.storage_uuid}")

@@ -72,6 +72,7 @@ MEDIUM: tuple[Run, ...] = (
     _one("finalize is lost between an outage and a partition", hole=1, blind=1, split=1),
     _one("an instance dies, with a reader", 3, 2, crash=1),
     _one("a fresh cluster begins, an instance dies", begins="fresh", crash=1),
+    _one("a fresh cluster begins, a disk is lost", begins="fresh", crash=1, disk=1),
     _one("a cluster whose ledger is gone, an instance dies", begins="adopted", crash=1),
     _one("a switchover is asked for, an instance dies", people=SWITCHOVER, asks=1, crash=1),
     _one("a failover is forced, an instance dies", people=FORCED, asks=1, crash=1),

@@ -261,6 +261,11 @@ class Brain:
         main = self.clusters.values[head].main
         return -1 if main is None else n.INDEX[main]
 
+    def began_with_base(self, head: int) -> bool:
+        """Whether its storage is the one that all began with; a cluster that lost it before anybody
+        could write begins with an empty disk, and owes nobody anything of before."""
+        return self.clusters.values[head].storage_uuid == "storage-0"
+
     def sync_set(self, head: int) -> frozenset[int]:
         """The members, by number."""
         return frozenset(n.INDEX[x] for x in self.clusters.values[head].sync)

@@ -56,7 +56,8 @@ def complaint(brain: Brain, s: State) -> str:
             continue
         inst = s.insts[gate.inst]
         serves = inst.up and inst.proc == gate.proc and inst.role == MAIN
-        missing = [w for w in (BASE, *s.book) if w not in inst.log]
+        before = (BASE,) if brain.began_with_base(s.head) else ()
+        missing = [w for w in (*before, *s.book) if w not in inst.log]
         if serves and missing:
             lacks = write_name(missing[0])
             return f"S13: gateway {k} serves instance {gate.inst}, which lacks {lacks}"

@@ -58,6 +58,14 @@ def says_who_must_come_back(world: World, s: State, dead: int) -> bool:
     return (alone and cluster.is_main_lost) or (is_required and bool(closed_because(cluster)))
 
 
+def has_lost_all(world: World, s: State) -> bool:
+    """Every copy of what clients were given has lost its disk: a person has to choose what to begin
+    with. Before clients were given anything there is nothing to lose."""
+    lost = all(s.insts[i].wiped for i in world.brain.sync_set(s.head))
+    cluster = world.brain.clusters.values[s.head]
+    return lost and bool(cluster.sync) and not cluster.is_fresh
+
+
 @frozen
 class Stranded:
     """States without a way on. `looked_at`: of how many; `first`: the number of one of the
@@ -79,6 +87,7 @@ def stranded(x: Exploration, dead: int = NOBODY) -> Stranded:
             continue
         counted[number] = 1
         ends = is_served(world, s) if dead == NOBODY else is_open(world, s)
+        ends = ends or has_lost_all(world, s)
         if ends or (dead != NOBODY and says_who_must_come_back(world, s, dead)):
             good.append(number)
     reached = _backwards(x, good, counted)

@@ -99,7 +99,7 @@ class World:
         inst = s.insts[i]
         if sees(s, i):
             counts = inst.uuid or self.brain.counts_nodes(s.head)
-            nodes = sum(item != BASE for item in inst.log) + bool(inst.uuid and BASE in inst.log)
+            nodes = mg.writes_in(inst.log) + bool(inst.uuid and BASE in inst.log)
             known = min(nodes, 1) if counts else None
             key = ("answer", i, inst.proc, inst.role, inst.uuid, inst.rows, known)
             return self.brain.see(s.view, key, lambda: (b.answered(i, inst, known),))
@@ -128,6 +128,9 @@ class World:
             old = self.brain.in_old_term
             msgs = tuple(m._replace(command=old(m.command)) for m in msgs)
         after = s._replace(head=made.head, view=made.view, gates=gates, msgs=msgs)
+        if made.trigger == "main_appointed":  # its empty disk is what the cluster begins with
+            main = self.brain.main_by_ledger(made.head)
+            after = with_inst(after, main, after.insts[main]._replace(wiped=False))
         after, complaint = judged(after, made)
         if self.physics.recalls_restarts and made.trigger == "instance_refused":
             complaint = complaint or wrongly_refused(self.brain, s, made.about)

@@ -207,6 +207,20 @@ def test_candidates_and_terms() -> None:
     assert "candidate was 'memgraph-0'" in reading.wrong[0]
 
 
+def test_a_cluster_is_begun_anew_only_while_nobody_could_write() -> None:
+    """S10: the storage is that of the last appointment, and set for good by the promotion."""
+    reading = Reading()
+    line = {"on": "main_appointed", "to": "DEGRADED", "main": A, "sync": [A]}
+    for term, storage in ((1, "first-disk"), (2, "second-disk")):
+        reading.take({**line, "term": term, "data": {"storage_uuid": storage}})
+        assert (reading.storage_uuid, reading.wrong) == (storage, [])
+    promoted = {"main": A, "sync": [], "verdict": "none"}
+    reading.take({**line, "on": "main_promoted", "term": 2, "data": promoted})
+    assert reading.wrong == []
+    reading.take({**line, "term": 3, "data": {"storage_uuid": "third-disk"}})
+    assert "that clients wrote to" in reading.wrong[0]
+
+
 async def test_a_gateway_opens_too_early(autojump_clock: trio.abc.Clock) -> None:
     """S6, S7: its Lease, then the head, then the door; and after every closing the head again."""
     room, names = Room(), KubeNames("mg", "default", "memgraph", LEADER, "uid")

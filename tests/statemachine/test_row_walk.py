@@ -21,7 +21,7 @@ SETTLED = {(O, O), (D, D)}
 
 LEGAL: dict[str, set[tuple[Phase, Phase]]] = {
     "leader_elected": STAY,
-    "main_appointed": {(B, D)},
+    "main_appointed": {(B, D), (D, D)},
     "cluster_adopted": {(B, D)},
     "bootstrap_refused": {(B, B)},
     "registration_opened": SETTLED | {(F, F)},

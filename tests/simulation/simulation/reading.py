@@ -87,8 +87,11 @@ class Reading:
 
     def _change(self, on: str, data: Line, main: str) -> None:
         if on == "main_appointed":
+            if self.storage_uuid and not self.is_fresh:
+                self.wrong.append(f"{main} is appointed over a storage that clients wrote to")
             self.is_fresh, self.candidate = True, main
-        if on in ("main_appointed", "cluster_adopted", "failover_forced"):
+            self.storage_uuid = data["storage_uuid"]
+        if on in ("cluster_adopted", "failover_forced"):
             self.storage_uuid = self.storage_uuid or data["storage_uuid"]
         if on in OPENS_A_CHANGE or on == "candidate_lost":
             self.candidate = main if on == "renewal_started" else data["candidate"] or ""
