@@ -168,3 +168,26 @@ async def test_observed_and_paused_nothing_is_done_until_it_is_over() -> None:
             await sandbox.wait_whole(60)
             for instance in sandbox.instances:
                 assert set(acked) <= await present(sandbox, instance), instance
+
+
+async def test_what_a_reset_has_set_aside_is_removed_in_the_end() -> None:
+    """S12: `reinit` ends when the instance serves readers again; its old data lie beside the new
+    ones until DIVERGED_KEEP is over and the cluster is whole, are told to be released then, and are
+    gone after the instance's next start, and no sooner."""
+    options = SandboxOptions(env={"DIVERGED_KEEP": "3s"})
+    with trio.fail_after(2 * LIMIT_S):
+        async with told(options) as sandbox:
+            await sandbox.wait_whole(40)
+            await ask(sandbox.gateway(CONTROLLER), "CREATE (:Write {id: 1})")
+            code, said = await command(sandbox, "reinit", "memgraph-2")
+            assert (code, said["verdict"]) == (0, "done")
+            assert await present(sandbox, "memgraph-2") == {1}
+            await until(lambda: "copy_released" in triggers(sandbox), "the end of a copy")
+            _, kept = await command(sandbox, "diverged")
+            assert [(c["instance"], c["kept"]) for c in kept] == [  # type: ignore[index]
+                ("memgraph-2", "until the next start")
+            ]
+            await sandbox.force_delete("memgraph-2")
+            await sandbox.wait_whole(60)
+            assert await command(sandbox, "diverged") == (0, [])
+            assert await present(sandbox, "memgraph-2") == {1}
