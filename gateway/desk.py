@@ -20,7 +20,7 @@ from gateway.floor import Floor
 from gateway.greeting import Greeter, NotGreeted
 from gateway.hall import BROKEN, FULL_MASK, RDHUP, Hall
 from gateway.link import JOINED, LEFT, SPOKE, End, Link
-from gateway.pump import RELAY_MASK, Pump
+from gateway.pump import Pump
 from gateway.questions import Questions
 from gateway.rates import Rates
 from gateway.reasons import Ending, Refusal
@@ -208,7 +208,6 @@ class Desk:
         session = Session(client, now_s, self)
         is_full = len(self.hall.waiting) + len(self.floor.sessions) >= self._limits.connections_max
         self.hall.waiting[session] = None
-        self.pump.watch_end(session.client, RELAY_MASK if self._greeter is None else FULL_MASK)
         if self._wants_peer:
             session.peer = address[0]
         if self.deadline.closes_all:
@@ -217,6 +216,7 @@ class Desk:
             self.hall.refuse(session, Refusal.MAX_CONNECTIONS)
         elif self._greeter is not None:
             session.state = GREETING
+            self.pump.watch_end(session.client, FULL_MASK)
             self._greet(self._greeter, session)
         else:
             self._welcome(session, now_s)

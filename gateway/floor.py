@@ -48,7 +48,7 @@ class Floor:
         self._pump, self._tally, self._clock = pump, tally, clock
         self._idle_timeout_s, self._on_broken, self._on_over = idle_timeout_s, on_broken, on_over
         self._fence_of = fence_of
-        self.sessions: set[Session] = set()
+        self.sessions: dict[Session, None] = {}  # a set of thousands is four times as large
         self._young: deque[Session] = deque()
         self._sweep_at_s = 0.0
         self._draining = Drain()  # sessions that the route does not allow any more
@@ -78,7 +78,7 @@ class Floor:
     def begin(self, session: Session, now_s: float) -> None:
         """Relay it from now on."""
         session.move(RELAYING)
-        self.sessions.add(session)
+        self.sessions[session] = None
         session.touched_at_s = now_s
         self._tally.waits_s.add(now_s - session.arrived_at_s)
         self._young.append(session)
@@ -169,7 +169,7 @@ class Floor:
         """Both sockets of a session are closed."""
         assert session.target is not None
         session.move(ENDED)
-        self.sessions.discard(session)
+        self.sessions.pop(session, None)
         self._draining.discard(session)
         self._leaving.discard(session)
         session.target.sessions -= 1

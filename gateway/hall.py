@@ -102,10 +102,19 @@ class Hall:
                 self._question(session)
 
     def welcome(self, session: Session, now_s: float) -> None:
-        """Dial for him, unless others wait before him."""
+        """Dial for him, unless others wait before him. Mostly that takes no time, and what he
+        sends can wait until he is relayed; who waits longer is watched: he may leave."""
         if self.held or not self._maybe_dial(session, now_s):
-            self.held[session] = None
+            self._hold(session)
             self._bound_hold(session)
+
+    def _hold(self, session: Session) -> None:
+        self.held[session] = None
+        self._watch(session)
+
+    def _watch(self, session: Session) -> None:
+        if not self._pump.is_watched(session.client):
+            self._pump.watch_end(session.client)
 
     def _bound_hold(self, session: Session) -> None:
         if session.state is HELD and len(self.held) > self._limits.hold_max:
@@ -114,6 +123,7 @@ class Hall:
     def _look_at_clock(self, session: Session, now_s: float) -> None:
         if session not in self.waiting:
             return  # ended by what happened to one before it
+        self._watch(session)
         is_greeting = session.state is GREETING
         if is_greeting and now_s >= session.arrived_at_s + self._limits.greeting_s:
             self.refuse(session, Refusal.GREETING_TIMEOUT)
@@ -233,7 +243,7 @@ class Hall:
         for session in sessions:
             self._hang_up(session)
             session.move(HELD)
-            self.held[session] = None
+            self._hold(session)
         self._release(self._clock())
         for session in sessions:
             self._bound_hold(session)

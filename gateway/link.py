@@ -123,10 +123,9 @@ class End:
         Args:
           is_shut: our end was sent before, and the other side's has come: nothing may be left.
         """
-        sock = self.sock
         try:
-            if not (is_shut and wire.has_arrived(sock)):
-                wire.let_linger(sock)
+            if not (is_shut and wire.has_arrived(self.fd)):
+                wire.let_linger(self.sock)
         finally:
             self.close()
 

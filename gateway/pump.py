@@ -72,6 +72,10 @@ class Pump:
         """Report events of an end to its link's owner, until it is joined or forgotten."""
         self._enter(end.fd, end, mask)
 
+    def is_watched(self, end: End) -> bool:
+        """Whether events of an open end are reported."""
+        return end.fd < len(self._table) and self._table[end.fd] is end
+
     def forget(self, sock: Socket) -> None:
         """No more events of this socket; to be called before it is closed."""
         self._table[sock.fileno()] = None
@@ -103,6 +107,8 @@ class Pump:
         owner = link.owner
         client.peer, upstream.peer = upstream, client
         client.to, upstream.to = upstream.fd, client.fd
+        if not self.is_watched(client):
+            self._enter(client.fd, client, RELAY_MASK)  # reports at once what has come
         client.flags |= JOINED
         upstream.flags |= JOINED
         if owner.session_bytes_max is not None:

@@ -74,6 +74,10 @@ class Targets:
     def choose(self, now_s: float) -> Target | None:
         """Where the next client goes: one whose pause is over (as its only trial), else the one
         with fewest sessions for its weight, else None."""
+        if len(self._targets) == 1:
+            for target in self._targets.values():
+                if target.retry_at_s is None:
+                    return target
         ready: list[Target] = []
         for target in self._targets.values():
             if target.retry_at_s is None:
@@ -81,8 +85,6 @@ class Targets:
             elif now_s >= target.retry_at_s:
                 target.retry_at_s = ON_TRIAL
                 return target
-        if len(ready) == 1:
-            return ready[0]
         return min(ready, key=lambda target: target.load(now_s), default=None)
 
     def failed(self, target: Target, now_s: float) -> None:

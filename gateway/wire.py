@@ -175,10 +175,10 @@ def let_linger(sock: Socket) -> None:
     sock.setsockopt(_SOCKET, _LINGER, _LINGER_OFF)
 
 
-def has_arrived(sock: Socket) -> bool:
+def has_arrived(fd: int) -> bool:
     """Whether the other side has acknowledged everything; after a shutdown our end, too. To look
     costs a fifth of `let_linger`: bytes for an option are first tried as a number by Python."""
-    return not any(fcntl.ioctl(sock, termios.TIOCOUTQ, _ROOM))
+    return not any(fcntl.ioctl(fd, termios.TIOCOUTQ, _ROOM))
 
 
 def has_met_itself(sock: Socket, way: Way) -> bool:
