@@ -3,7 +3,8 @@
 Promise (S6): the Lease exists before the head is read, and the head is read before anything opens.
 RW serves only for GATEWAY_SELF_FENCE after the older of the two was last good. What a newcomer gets
 wrong: it is counted from when a request was sent, not from its answer; the leader's own clock, by
-which it waits for us, may have begun to run at any moment in between.
+which it waits for us, may have begun to run at any moment in between. And a Lease that lapsed is a
+new one: who listed it meanwhile did not wait for us, so the head has to be read again behind it.
 """
 
 import math
@@ -53,6 +54,8 @@ class Standing:
         self._wake = trio.Event()
         self._published: GatewayFacts | None = None
         self._head_at_s = self._lease_at_s = -math.inf  # when the last good request was sent
+        self._revived_at_s = -math.inf  # when the Lease was there again after it had lapsed
+        self._revived = trio.Event()
         self.trouble = ""
 
     @property
@@ -89,15 +92,17 @@ class Standing:
     async def _keep_head(self) -> None:
         """Read the head again and again; RW serves only for so long after the last time."""
         while True:
+            self._revived = trio.Event()
             asked_at_s = trio.current_time()
             sent_at_s = await self._read_head()
-            if sent_at_s is not None:
+            if sent_at_s is not None and sent_at_s >= self._revived_at_s:
                 self._may_open = True
                 self._head_at_s = sent_at_s
                 self._prolong()
                 self._wake.set()
                 # Counted from the question: an API server that is slow is not asked later for it.
-                await trio.sleep_until(asked_at_s + min(CONFIRM_S, self._self_fence_s / 3))
+                with trio.move_on_at(asked_at_s + min(CONFIRM_S, self._self_fence_s / 3)):
+                    await self._revived.wait()
             else:
                 await trio.sleep(RETRY_S)
 
@@ -120,10 +125,18 @@ class Standing:
         except ControllerError as error:
             self._tell(str(error))
             return False
+        if trio.current_time() >= self._lease_at_s + self._self_fence_s:
+            self._revive()
         self._published, self._lease_at_s = facts, sent_at_s
         self._prolong()
         self._tell("")
         return True
+
+    def _revive(self) -> None:
+        """A leader that listed the Lease while it was too old has not waited for us, and what it
+        appended before is in no head that we have read so far (S6)."""
+        self._revived_at_s, self._head_at_s = trio.current_time(), -math.inf
+        self._revived.set()
 
     def _prolong(self) -> None:
         """RW serves only while both are fresh: the head that we know, and the Lease by which the

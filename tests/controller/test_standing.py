@@ -1,5 +1,6 @@
 """A pod's standing as a gateway: what has to be fresh before anything opens (S6)."""
 
+import math
 from typing import Any
 
 import pytest
@@ -74,6 +75,41 @@ async def test_nothing_opens_before_the_head_was_read(autojump_clock: Any, nurse
     api.has_heads = True
     await trio.sleep(2)
     assert (standing.may_open, standing.is_fenced) == (True, False)
+
+
+async def test_a_lease_that_lapsed_is_a_new_one(autojump_clock: Any, nursery: Any) -> None:
+    """A leader that listed the Lease while it was too old went on without us: a head that was read
+    before the Lease was there again does not know of it (S6; found by the simulation)."""
+    api = Api()
+    standing, gateways = stand(api)
+    await keep(nursery, standing)
+    await trio.sleep(1)
+    api.has_leases = False
+    await trio.sleep(SELF_FENCE_S + 4)
+    assert standing.is_fenced
+    api.has_leases, api.has_heads = True, False
+    await trio.sleep(1)
+    assert api.calls[-20:].count("lease") >= 1
+    assert standing.trouble == ""
+    assert standing.is_fenced
+    assert gateways.deadline_s == -math.inf
+
+    api.has_heads = True
+    await trio.sleep(0.2)
+    assert not standing.is_fenced
+
+
+async def test_a_lease_that_is_late_is_still_the_same(autojump_clock: Any, nursery: Any) -> None:
+    """Within the self-fence nobody can have gone on without us: the heads read so far count."""
+    api = Api()
+    standing, _ = stand(api)
+    await keep(nursery, standing)
+    await trio.sleep(1)
+    api.has_leases = False
+    await trio.sleep(SELF_FENCE_S / 2)
+    api.has_leases, api.has_heads = True, False
+    await trio.sleep(0.3)
+    assert not standing.is_fenced
 
 
 async def test_the_lease_is_there_before_the_head_is_read(

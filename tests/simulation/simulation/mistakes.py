@@ -274,6 +274,7 @@ MUTANTS: dict[str, Patch] = {
     "no self-fence": instead(
         (Standing, "_prolong", lambda self: self._gateways.serve_until(math.inf))
     ),
+    "a Lease that lapsed counts as before": instead((Standing, "_revive", lambda self: None)),
     "a gateway starts from a cached ledger": both(
         instead(
             (controller.watches.Watches, "read_head", _believe_the_watch),
