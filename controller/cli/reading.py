@@ -20,10 +20,13 @@ from controller.kube import KIND_LABEL, RELEASE_LABEL, KubeNames
 CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 3.0, 10.0
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 PAGE = "50"  # objects of a list in one answer: of archives about 5 MB
-GONE = 410  # the token of a page was forgotten: an etcd compaction, every five minutes
 LIST_ATTEMPTS_MAX = 3
 LEDGER_SELECTOR = "memgraph-controller/kind=ledger"
 Json = dict[str, Any]
+
+
+class Gone(Problem):
+    """410: the token of a page was forgotten, as after each compaction of etcd (five minutes)."""
 
 
 @frozen
@@ -79,11 +82,13 @@ class Api:
         first = {"labelSelector": selector, "limit": PAGE}
         query, objects, attempt = first, list[Json](), 1
         while True:
-            status, body = self.send("GET", path, query)
-            if status == GONE and "continue" in query and attempt < LIST_ATTEMPTS_MAX:
+            try:
+                answer = self.get(path, query)
+            except Gone:
+                if "continue" not in query or attempt == LIST_ATTEMPTS_MAX:
+                    raise
                 query, objects, attempt = first, [], attempt + 1
                 continue
-            answer = answer_of(path, status, body)
             found = answer.get("items")
             objects += [i for i in found or () if isinstance(i, dict)]
             token = (answer.get("metadata") or {}).get("continue")
@@ -104,6 +109,8 @@ def answer_of(path: str, status: int, body: bytes) -> Json:
     text = f"{said.get('message') or said.get('error') or path} ({status})"
     if status in (401, 403):
         raise Problem(f"no access: {text}", NO_ACCESS)
+    if status == 410:
+        raise Gone(text, NOT_FOUND)
     raise Problem(text, NOT_FOUND)
 
 
