@@ -3,8 +3,9 @@
 Promise: a reign has ended in its process before anybody else may begin one. The leader stops
 `renew_deadline_s` after it *sent* its last successful renewal; a candidate waits `lease_duration_s`
 since *it* saw the record change last. So only the rate of clocks matters, never what they show.
-A watch tells a candidate of renewals, so that it need not ask, and of a release; it decides
-nothing: who takes the Lease has read it by a quorum read, and a watch that is blind costs time.
+A watch tells a candidate of renewals, so that it need not ask, and of a release; and a leader that
+its Lease names it no more, as after a hand has deleted it. It decides nothing: who takes the Lease
+has read it by a quorum read, who doubts renews at once, and a watch that is blind costs time.
 What a newcomer gets wrong: the times in the Lease are for people; nobody compares them with a
 clock. Source: the rules of client-go's leader election; the code is our own because the Python
 client's goes on leading when the API server hangs.
@@ -66,6 +67,7 @@ class LeaseLeadership:
         self._seen_at_s = self._over_at_s = -math.inf  # it changed; its holder's time is over
         self._is_told = False  # by the watch; else a look found it
         self._freed = trio.Event()
+        self._present: _Reign | None = None
         query = (("fieldSelector", f"metadata.name={names.leader_lease}"),)
         source = Source("leader lease", names.leases_path, query)
         self._watch = Informer(
@@ -80,8 +82,9 @@ class LeaseLeadership:
             while True:
                 held, sent_at_s = await self._win()
                 self._former, self._next = self._next, self._new_identity()
-                await _Reign(self._lease, self._times, held, sent_at_s).run(reign)
-                self._seen = None
+                self._present = _Reign(self._lease, self._times, held, sent_at_s)
+                await self._present.run(reign)
+                self._present = self._seen = None
                 await trio.sleep(self._times.retry_s)  # others may be healthier
 
     async def _win(self) -> tuple[Record, float]:
@@ -137,6 +140,8 @@ class LeaseLeadership:
         self._note(told, is_told=True)
         if told.is_free:
             self._freed.set()
+        if self._present is not None:
+            self._present.hear(told)
 
     def _note(self, seen: Record, *, is_told: bool) -> None:
         """A change begins the holder's time anew; told late, or out of order, it ends later."""
@@ -167,6 +172,13 @@ class _Reign:
         self._sent_at_s = sent_at_s  # of the last write that went through
         self._scope = trio.CancelScope(deadline=sent_at_s + times.renew_deadline_s)
         self._is_lost = False
+        self._doubted = trio.Event()
+
+    def hear(self, told: Record) -> None:
+        """Renew at once when the Lease names somebody else: an older record that was told late does
+        no harm, and where it is true two would lead until the next renewal."""
+        if told.holder != self._held.holder:
+            self._doubted.set()
 
     async def run(self, body: Callable[[str], Awaitable[None]]) -> None:
         """Until the body ends, the reign is in doubt, or we are cancelled; then release."""
@@ -186,7 +198,9 @@ class _Reign:
         is_uncertain = False
         due_s = self._sent_at_s + self._times.retry_s
         while True:
-            await trio.sleep_until(due_s)
+            self._doubted = trio.Event()
+            with trio.move_on_at(due_s):
+                await self._doubted.wait()
             try:
                 if is_uncertain and not await self._still_holds():
                     break
