@@ -6,13 +6,16 @@ from random import Random
 from typing import Any
 
 import pytest
+from simulation import books
 from simulation.books import GENESIS, Books
 from simulation.memgraph import Instances, Memgraph
 from simulation.network import Network
 from simulation.storage import Commit
 
 from gateway import Route, Upstream
+from statemachine.cluster import Cluster
 from statemachine.ids import Instance
+from statemachine.ledger import Ledger
 
 A, B = "memgraph-0", "memgraph-1"
 
@@ -100,6 +103,40 @@ def test_an_admitted_loss_is_one_write_of_each_client(room: Room) -> None:
     room.books._checked.clear()
     room.promotes(B, "at most 1 transaction a writer")
     assert room.books.violations
+
+
+def loses_a_finalize(room: Room) -> None:
+    """A acknowledges write 2, of which B was never told, and dies: nobody knows yet."""
+    room.holds(A, 2)
+    room.of[A].lose_finalize(2)
+    room.books.acknowledged(2, "client", room.of[A])
+    room.promotes(B, "none", sync=(B,))
+    assert not room.books.violations
+    assert room.books.unsaid == {2}
+
+
+def test_a_loss_that_was_never_said(room: Room) -> None:
+    """The old main is back with it at the end, and nobody has said a word (S13)."""
+    loses_a_finalize(room)
+    room.books.check_said()
+    assert not room.books.violations
+    room.of[A].is_up = True
+    room.books.check_said()
+    assert "memgraph-0 is back with acknowledged write(s) 2" in room.books.violations[0]
+
+
+@pytest.mark.parametrize("told", ["none", "at most 1 transaction a writer"])
+def test_a_refusal_amends_the_verdict(
+    room: Room, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who holds an acknowledged write alone and is refused changes what readers of the ledger are
+    told of the loss (S13)."""
+    loses_a_finalize(room)
+    monkeypatch.setattr(books, "fold", lambda data: Ledger(Cluster(verdict=told)))
+    text = {"instance": A, "name": "a_g2", "text": "Error: 3"}
+    room.entry("instance_refused", main=B, sync=(B,), **text)
+    assert bool(room.books.violations) is (told == "none")
+    assert not room.books.unsaid
 
 
 def test_two_branches(room: Room) -> None:

@@ -14,6 +14,7 @@ from attrs import define, field
 
 from controller.kube.transport import Json
 from gateway import Route
+from statemachine.ledger import fold
 
 from .memgraph import Memgraph
 from .reading import Reading
@@ -44,6 +45,7 @@ class Books:
     is_hand_edit: bool = False
     losses_admitted: int = 0
     losses_unsaid: int = 0
+    unsaid: set[int] = field(factory=set)  # missing behind a verdict that did not know of them
     violations: list[str] = field(factory=list)
     on_event: Callable[[str], None] = lambda trigger: None
     on_joined: Callable[[str, Memgraph, Memgraph], None] = lambda name, member, main: None
@@ -158,6 +160,8 @@ class Books:
             return
         for key in keys[len(kept) :]:
             self._entry(len(self.lines) + 1, key, data[key])
+            if self.head["on"] == "instance_refused":
+                self._check_amended(data, self.instances[self.head["data"]["instance"]])
 
     def _entry(self, number: int, key: str, line: str) -> None:
         if number > LINES_MAX:
@@ -215,6 +219,7 @@ class Books:
             self.note(f"not said yet: {_some(lost)}; the old main died in the hole (3.6a)")
             self.losses_unsaid += len(lost)
             self.forgiven |= lost
+            self.unsaid |= lost
             return
         is_too_much = len(per_client) < len(lost) and not verdict.startswith("unknown")
         if verdict == "none" or is_too_much:
@@ -225,6 +230,29 @@ class Books:
             return
         self.forgiven |= lost
         self.losses_admitted += len(lost)
+
+    def _check_amended(self, data: Json, refused: Memgraph) -> None:
+        """S13: who is refused holds what the main does not, and whoever reads the ledger is told:
+        this is what the product's own reader makes of it."""
+        main = self.instances[self.ledger.main]
+        said = self.forgiven - self.unsaid  # by an earlier verdict, of another change
+        held = {w for w in self.acked if w in refused.disk.writes and w not in said}
+        alone = {w for w in held if w not in main.disk.writes}
+        self.unsaid -= alone
+        told = fold(data).cluster.verdict
+        if alone and told in ("", "none"):
+            self.violated(
+                f"{refused.name} is refused and holds {_some(alone)} alone, and the verdict is "
+                f"{told!r}"
+            )
+
+    def check_said(self) -> None:
+        """At the end, when everybody is back: no loss stays unsaid that anybody could see."""
+        main = self.instances.get(self.ledger.main)
+        lost = self.unsaid - (main.disk.writes if main else set[int]())
+        for instance in self.instances.values():
+            if instance.is_up and (held := lost & instance.disk.writes):
+                self.violated(f"{instance.name} is back with {_some(held)}, and no verdict says so")
 
 
 def _some(writes: set[int]) -> str:

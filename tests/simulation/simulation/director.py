@@ -33,6 +33,13 @@ START_LIMIT_S = 60.0
 PROGRESS_LIMIT_S = 120.0
 LOOK_S = 0.5
 TRACE_MAX = 20_000
+NOBODY_LEFT = (
+    ("main_lost", ""),
+    ("candidate_lost", ""),
+    ("decision_refused", "main_lost"),
+    ("decision_refused", "main_promoted"),
+)
+"""Entries that say who must come back: (trigger, what they are about)."""
 BUGS = (
     InvariantViolated,
     IllegalTransition,
@@ -138,6 +145,8 @@ class Director:
             PROGRESS_LIMIT_S,
             "healed, and it neither becomes OPERATIONAL nor says why",
         )
+        self.cluster.books.check_said()
+        self._look()
 
     async def _raise_controllers(self) -> None:
         for number in range(self.cluster.shape.controllers):
@@ -229,8 +238,11 @@ class Director:
         ]
         if not holders:
             self.explained = "nobody left who holds everything"
-            is_told = self._last_said("decision_refused", "main_promoted")
-            return head["to"] == "FAILOVER" or is_told or self._last_said("main_lost")
+            is_told = any(self._last_said(*said) for said in NOBODY_LEFT)
+            return head["to"] == "FAILOVER" or is_told
+        if self.plan.mode == "sync" and self._last_said("decision_refused", "main_fenced"):
+            self.explained = "SYNC: a person has to say that the node of the old main is dead"
+            return head["to"] == "FAILOVER"
         if self.plan.durability == "required" and dead in ("memgraph-0", "memgraph-1"):
             self.explained = "durability is required, and one copy is dead"
             return True

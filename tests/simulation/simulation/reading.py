@@ -12,7 +12,6 @@ from attrs import define, field
 
 Line = dict[str, Any]
 OPENS_A_CHANGE = ("main_lost", "switchover_started", "renewal_started", "failover_forced")
-DISTURBING = ("failover_forced",)
 
 
 @define(eq=False)
@@ -128,13 +127,14 @@ class Reading:
     # -- the sync set (S3)
 
     def _growth(self, on: str, data: Line, before: frozenset[str]) -> None:
+        is_word = on == "failover_forced"  # a person says that the candidate is complete
         if on == "sync_joined":
             self._join(data["name"], data["instance"])
         elif on == "main_promoted":
             of = {instance: name for name, instance in self.open_names.items()}
             for instance in data["sync"]:
                 self._join(of.get(instance, "?"), instance)
-        elif not self.sync <= before | {self.main}:
+        elif not self.sync <= before | {self.main, data["candidate"] if is_word else self.main}:
             self.wrong.append(f"{on} let the sync set grow to {', '.join(sorted(self.sync))}")
 
     def _join(self, name: str, instance: str) -> None:
