@@ -61,6 +61,14 @@ ADAPTERS: tuple[Mutant, ...] = (
         KUBE,
     ),
     Mutant(
+        "a leader does not hear that its Lease is gone",
+        "S9",
+        "controller/kube/leadership.py",
+        "        if told.holder != self._held.holder:\n",
+        "        if told.holder is None:\n",
+        KUBE,
+    ),
+    Mutant(
         "two releases share a Lease",
         "scenario 30",
         "controller/kube/names.py",

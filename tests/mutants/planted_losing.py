@@ -163,4 +163,25 @@ LOSING: tuple[Mutant, ...] = (
         "        return (not usable, not answers, leaves, instance != cluster.main, instance)\n",
         "        return (leaves, instance != cluster.main, instance)\n",
     ),
+    pod(
+        "a leader without memory restores an empty ledger",
+        "S16",
+        "loop.py",
+        "        if not self.cluster.seq:\n",
+        "        if self.cluster.seq < 0:\n",
+    ),
+    pod(
+        "a leader that cannot read the ledger keeps the Lease",
+        "S16",
+        "pod.py",
+        "trio.current_time() - fit_s >= UNFIT_S:",
+        "trio.current_time() - fit_s >= 1e9:",
+    ),
+    core(
+        "the ledger is cut beside a pod that cannot read it",
+        "S16",
+        "archive.py",
+        "g.facts.ledger_format < FORMAT and",
+        "g.facts.ledger_format < 0 and",
+    ),
 )

@@ -33,6 +33,7 @@ WEB = ("tests/web", "tests/cli")
 
 _PIECES = "tests/controller/"
 NEAREST: dict[str, tuple[str, ...]] = {
+    "statemachine/archive.py": (_PIECES + "test_older_versions.py",),
     "statemachine/": (
         "tests/statemachine/test_every_clause.py",
         "tests/statemachine/test_found_by_model_check.py",
@@ -48,7 +49,12 @@ NEAREST: dict[str, tuple[str, ...]] = {
     ),
     "controller/verify.py": (_PIECES + "test_gatekeeper.py", _PIECES + "test_pod_flow.py"),
     "controller/executor.py": (_PIECES + "test_executor_one.py", _PIECES + "test_executor_end.py"),
-    "controller/kube/leadership.py": ("tests/kube/test_kube_leadership.py",),
+    "controller/kube/leadership.py": (
+        "tests/kube/test_kube_leadership.py",
+        "tests/kube/test_kube_leader_watch.py",
+    ),
+    "controller/loop.py": (_PIECES + "test_older_versions.py",),
+    "controller/pod.py": (_PIECES + "test_older_versions.py",),
     "controller/kube/ledger_store.py": ("tests/kube/test_kube_ledger_store.py",),
     "controller/kube/pod_control.py": ("tests/kube/test_kube_pod_control.py",),
     "controller/memgraph/parse.py": ("tests/memgraph/test_memgraph_parse.py",),
