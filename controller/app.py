@@ -111,7 +111,7 @@ async def _adapters(
         retry_s=settings.lease_retry_s,
         confirm_timeout_s=settings.gateway_self_fence_s / 2,
     )
-    instances = BoltInstances(memgraph_access(settings), reign.is_on)
+    instances = BoltInstances(memgraph_access(settings), reign.is_on, reign.present_term)
     async with (
         open_client(ClientConfig(kubeconfig=settings.kubeconfig)) as client,
         instances.running(),

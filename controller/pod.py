@@ -38,6 +38,8 @@ from controller.recollection import Recollection
 from controller.tally import Tally
 from controller.watches import Watches
 from statemachine.archive import LIMITS, Limits
+from statemachine.cluster import Cluster
+from statemachine.ids import Term
 from statemachine.view import Policy, View
 
 log = structlog.get_logger(__name__)
@@ -81,6 +83,15 @@ class Reign:
 
     def __init__(self) -> None:
         self._deadline_s = -math.inf
+        self._term: Term | None = None
+
+    def present_term(self) -> Term | None:
+        """Of our own fold: a role command of another one is not sent any more (S2)."""
+        return self._term
+
+    def follow(self, cluster: Cluster, view: View) -> None:
+        """A follower of the loop."""
+        self._term = cluster.term
 
     def is_on(self) -> bool:
         """Whether the Lease was surely ours a moment ago and still is by our own clock."""
@@ -135,6 +146,7 @@ class ControllerPod:
             suspect=self.lookout.look_at,
             read_max_lag=settings.read_max_lag,
         )
+        self.loop.followers.append(reign.follow)
         self.loop.followers.append(self.gatekeeper.follow)
         self.loop.followers.append(self.lookout.follow)
         self.tally = Tally(

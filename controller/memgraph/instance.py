@@ -33,7 +33,7 @@ from controller.memgraph.parse import (
 from controller.memgraph.roles import LOCAL_CODE, ReignedLink, become, read_role
 from controller.ports import Carried, ProbeAnswer
 from statemachine.commands import Demote, Drop, Mark, Promote, Register
-from statemachine.ids import Incarnation, Instance, Role
+from statemachine.ids import Incarnation, Instance, Role, Term
 
 _incarnations = itertools.count(1)  # process-wide, so that no two connections share a number
 
@@ -58,9 +58,11 @@ class BoltInstance:
         host: str,
         access: MemgraphAccess,
         still_reigning: Callable[[], bool],
+        present_term: Callable[[], Term | None] = lambda: None,
     ) -> None:
         self.instance, self.host = instance, host
         self._access, self._still_reigning = access, still_reigning
+        self._present_term = present_term
         self._kept: Kept | None = None
         self._dialling = trio.Lock()
         self._is_closed = False
@@ -92,13 +94,13 @@ class BoltInstance:
     async def demote(self, command: Demote) -> Incarnation:
         """See the port. A port that was taken shows later, when it is registered (MEMGRAPH 1.5)."""
         kept = await self._kept_for_command()
-        await become(self._reigned(kept.link), Role.REPLICA)
+        await become(self._reigned(kept.link, command.term), Role.REPLICA)
         return kept.incarnation
 
     async def promote(self, command: Promote) -> Incarnation:
         """See the port. A MAIN is demoted first, for nobody knows whether it is pinned (S11)."""
         kept = await self._kept_for_command()
-        link = self._reigned(kept.link)
+        link = self._reigned(kept.link, command.term)
         if await read_role(link) is Role.MAIN:
             await become(link, Role.REPLICA)
         await become(link, Role.MAIN)
@@ -218,8 +220,15 @@ class BoltInstance:
     async def _read(self, link: Link, statement: str) -> list[Record]:
         return await link.ask(statement, limit_s=self._access.command_timeout_s)
 
-    def _reigned(self, link: Link) -> ReignedLink:
-        return ReignedLink(link, self._access, self._still_reigning)
+    def _reigned(self, link: Link, term: Term | None = None) -> ReignedLink:
+        """`term`: a role is not changed any more once the ledger is in another one, as when the
+        instance hung while its role was read (S2)."""
+
+        def may_send() -> bool:
+            present = self._present_term() if term is not None else None
+            return self._still_reigning() and present in (None, term)
+
+        return ReignedLink(link, self._access, may_send)
 
     def _within_probe_timeout(self) -> trio.CancelScope:
         return trio.move_on_after(self._access.probe_timeout_s)

@@ -12,14 +12,20 @@ import trio
 
 from controller.memgraph.access import MemgraphAccess
 from controller.memgraph.instance import BoltInstance
-from statemachine.ids import Instance
+from statemachine.ids import Instance, Term
 
 
 class BoltInstances:
     """Must run inside the asyncio loop of trio-asyncio, which the composition root opens."""
 
-    def __init__(self, access: MemgraphAccess, still_reigning: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        access: MemgraphAccess,
+        still_reigning: Callable[[], bool],
+        present_term: Callable[[], Term | None] = lambda: None,
+    ) -> None:
         self._access, self._still_reigning = access, still_reigning
+        self._present_term = present_term
         self._present: dict[Instance, BoltInstance] = {}
         self._nursery: trio.Nursery | None = None  # its own, to close old addresses from `at`
 
@@ -32,7 +38,7 @@ class BoltInstances:
             return present
         if present is not None:
             self._nursery.start_soon(present.aclose)
-        made = BoltInstance(instance, host, self._access, self._still_reigning)
+        made = BoltInstance(instance, host, self._access, self._still_reigning, self._present_term)
         self._present[instance] = made
         return made
 

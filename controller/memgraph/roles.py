@@ -66,7 +66,7 @@ class ReignedLink:
         def look() -> None:
             nonlocal was_sent
             if not self._still_reigning():
-                raise LeaseLost(f"{statement!r} was not sent: the reign is over")
+                raise LeaseLost(f"{statement!r} was not sent: the reign is over, or its term")
             was_sent = True
 
         limit_s = limit_s or self.access.command_timeout_s

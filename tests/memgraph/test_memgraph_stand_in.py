@@ -16,6 +16,7 @@ import trio_asyncio
 
 from controller.errors import (
     CommandOutcomeUnknown,
+    LeaseLost,
     MemgraphRefused,
     MemgraphUnreachable,
     MemgraphUnreadable,
@@ -206,6 +207,25 @@ async def test_reply_that_is_dropped_is_unknown_and_then_known(
         await stand.bolt.promote(Promote(stand.name, TERM))
     after = await stand.bolt.probe()
     assert (before.role, after.role) == (Role.REPLICA, Role.MAIN)
+
+
+@pytest.mark.parametrize("present", [TERM, Term(TERM + 1)])
+async def test_a_role_of_another_term_is_not_asked_for(
+    stands: tuple[Stand, Stand], present: Term
+) -> None:
+    """The ledger may be in a new term before the instance has said what it is: then the command of
+    the old one sends nothing (S2; found by the simulation)."""
+    stand, _ = stands
+    await stand.start()
+    await stand.bolt.demote(Demote(stand.name, TERM))
+    stand.bolt._present_term = lambda: present
+    if present != TERM:
+        with pytest.raises(LeaseLost):
+            await stand.bolt.promote(Promote(stand.name, TERM))
+    else:
+        await stand.bolt.promote(Promote(stand.name, TERM))
+    role = (await stand.bolt.probe()).role
+    assert role is (Role.MAIN if present == TERM else Role.REPLICA)
 
 
 async def test_refused_registrations_carry_their_numbers(stands: tuple[Stand, Stand]) -> None:

@@ -229,7 +229,7 @@ class Cluster:
         rate = 1.0 + self.dice.uniform(-DRIFT_MAX, DRIFT_MAX)
         reign = Reign()
         access = MemgraphAccess(probe_timeout_s=1.0 / rate)
-        memgraph = BoltInstances(access, reign.is_on)
+        memgraph = BoltInstances(access, reign.is_on, reign.present_term)
         with life.scope:
             async with memgraph.running():
                 adapters = self._adapters(life, uid, rate, memgraph)

@@ -298,6 +298,9 @@ MUTANTS: dict[str, Patch] = {
     "names have no generation": instead(
         (facts, "registration_name", lambda instance, generation: _NAME(instance, 1))
     ),
+    "a role command of another term is sent": instead(
+        (controller.pod.Reign, "present_term", lambda self: None)
+    ),
     "a second role command while one is unsettled": instead(
         (PLAN, "_may_command", lambda view, instance: view.is_answering(instance))
     ),
