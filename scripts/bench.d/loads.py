@@ -23,7 +23,7 @@ CUT_CONNECTIONS = (1000, 5000)
 HELD_CONNECTIONS = 1000
 READ_CONNECTIONS = 32
 SERVICE_US = 400  # of a replica at its limit
-MEASURE_S = 60.0  # longest time of one
+MEASURE_S = 30.0  # longest time of one
 DESCRIPTORS_OF_GO = 6 * HOLD_CONNECTIONS + 100  # two sockets and two pipes a session
 
 Found = dict[str, float]
