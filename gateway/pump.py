@@ -83,7 +83,8 @@ class Pump:
 
     def close_end(self, end: End) -> None:
         """Close an end that is not relayed, and hear no more of it."""
-        self._table[end.fd] = None  # closing takes it out of the epoll set
+        if self.is_watched(end):
+            self._table[end.fd] = None  # closing takes it out of the epoll set
         end.close()
 
     def _enter(self, fd: int, entry: End, mask: int) -> None:

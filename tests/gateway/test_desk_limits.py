@@ -16,7 +16,7 @@ from gateway_world import closed_port, has_ended, try_recv, world
 from gateway import floor, wire
 from gateway.errors import IllegalMove
 from gateway.link import BULK, Link, Owner
-from gateway.pump import Pump
+from gateway.pump import TABLE_GROWTH, Pump
 from gateway.reasons import Ending, Refusal
 from gateway.route import Limits, Upstream
 from gateway.session import MOVES, Session, State
@@ -120,6 +120,22 @@ def test_an_unconfirmed_session_is_not_released_past_the_deadline() -> None:
         w.confirm_all()
         assert w.desk.counters().refused == {Refusal.SELF_FENCE: 1}
         assert not try_recv(server.accepted[0])
+
+
+def test_a_refused_client_needs_no_place_in_the_table() -> None:
+    """Who is refused at the door was not watched yet; his descriptor may be higher than any that
+    was."""
+    with world(limits=Limits(connections_max=1)) as w:
+        w.client()
+        w.until(lambda: w.desk.counters().held == 1)
+        spare = [os.dup(0) for _ in range(2 * TABLE_GROWTH)]
+        try:
+            refused = w.client()
+            w.until(lambda: try_recv(refused) == b"")
+        finally:
+            for fd in spare:
+                os.close(fd)
+        assert w.desk.counters().refused == {Refusal.MAX_CONNECTIONS: 1}
 
 
 def test_idle_timeout_sees_activity() -> None:
