@@ -18,12 +18,6 @@ from simulation.mutants import planted
 from simulation.plan import Plan
 
 CLUMSY = re.compile("AttributeError|TypeError|KeyError|NameError")
-NOT_YET = {
-    "a leader goes on without its Lease",
-    "a pause is not kept",
-    "no barrier of a new leader",
-}
-"""The rule that each breaks is checked (test_simulation_rules), and no plan met it so far."""
 PATHS = sorted((Path(__file__).parent / "caught").glob("*.json"))
 
 
@@ -47,5 +41,5 @@ def test_a_planted_mistake_is_caught(path: Path) -> None:
 
 
 def test_every_mistake_has_its_plan() -> None:
-    """But for those that no plan is known to show."""
-    assert {json.loads(path.read_text())["mistake"] for path in PATHS} == set(MUTANTS) - NOT_YET
+    """None is taken on trust."""
+    assert {json.loads(path.read_text())["mistake"] for path in PATHS} == set(MUTANTS)

@@ -328,6 +328,9 @@ MUTANTS: dict[str, Patch] = {
     "required opens with one copy": instead(
         (statemachine.evolve, "FOLDS", {**statemachine.evolve.FOLDS, MainPromoted: _fold_open})
     ),
+    "a refusal amends no verdict": instead(
+        (statemachine.evolve, "_amended", lambda cluster, instance: cluster.verdict)
+    ),
     "the verdict is always none": instead((statemachine.proposals, "verdict", lambda *_: "none")),
     "read-only sessions reach the main": both(
         instead(
