@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from functools import partial
+from pathlib import Path
 
 import trio
 from kube_real_world import Cluster, Release, eventually
@@ -58,15 +59,30 @@ async def _are_gone(release: Release) -> bool:
     return not (await release.pods("database") or await release.pods("controller"))
 
 
+async def _may_write_logs(release: Release) -> None:
+    """By the mount that the main process sees, and the rights of its group there."""
+    for instance in await release.instances():
+        process = Path(f"/proc/{await release.pid(instance)}")
+        assert " /var/log/memgraph rw" in (process / "mountinfo").read_text()
+        place = process / "root/var/log/memgraph"
+        assert place.stat().st_gid == 103
+        assert place.stat().st_mode & 0o070 == 0o070
+
+
 async def test_two_releases_in_one_namespace(cluster: Cluster, namespace: str) -> None:
-    """Each has its own main, ledger and data; the end of the one's main is nothing to the other."""
+    """Each has its own main, ledger and data; the end of the one's main is nothing to the other.
+    The instances of one have a volume for logs, too, in which they may write."""
     one, two = Release(cluster, namespace, "one"), Release(cluster, namespace, "two")
-    for release in (one, two):
-        await trio.to_thread.run_sync(release.install)
+    await trio.to_thread.run_sync(one.install)
+    await trio.to_thread.run_sync(two.install, "memgraph.logs.size=64Mi")
     for release in (one, two):
         await release.wait_whole()
         await write(release, release.name)
     assert [await read(one), await read(two)] == [["one"], ["two"]]
+    claims = (await two.kubectl("get", "pvc", "-o", "name")).split()
+    logs = sorted(name.partition("/")[2] for name in claims if "/logs-" in name)
+    assert logs == [f"logs-{instance}" for instance in await two.instances()]
+    await _may_write_logs(two)
     seq, calm = await one.seq(), await two.seq()
     await one.signal((await one.noted())["main"], signal.SIGKILL)
     await one.wait_event("main_promoted", seq)
