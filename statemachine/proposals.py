@@ -178,24 +178,30 @@ def verdict(cluster: Cluster, mode: Mode = Mode.STRICT_SYNC) -> str:
 
 
 def lost_candidate(cluster: Cluster, view: View) -> Iterator[Proposal]:
-    """The candidate is gone before it was promoted."""
+    """The candidate, or its copy, is gone before it was promoted."""
     change = cluster.change
-    if change is None:
-        return
-    seen = view.instance(change.candidate)
-    since_s = seen.failing_since_s
-    reached = any(state == "ok" for _, state in f.other_vantages(view, change.candidate))
-    grace_s = view.policy.candidate_grace_s if reached else view.policy.main_grace_s
-    if since_s is None or view.now_s - since_s < grace_s:
+    cause = _why_gone(cluster, view, change.candidate) if change else ""
+    if change is None or not cause:
         return
     others = cluster.sync - {change.candidate}
     usable = sorted(i for i in others if view.is_answering(i) and f.is_ours(cluster, view, i))
-    cause = f"{change.candidate} is gone: {seen.failure_text or 'no answer'}"
     for other in usable[:1]:
         yield Proposal(e.CandidateLost(other, cause), cause, other)
     if not usable:
         who = " or ".join(sorted(cluster.sync))
         yield Proposal(e.CandidateLost(None, cause), f"{cause}; {who} must come back")
+
+
+def _why_gone(cluster: Cluster, view: View, candidate: Instance) -> str:
+    """ "" while it may still become main. One that came back with an empty disk never may (S10)."""
+    if f.lost_its_copy(cluster, view, candidate):
+        return f"{candidate} lost its copy"
+    seen = view.instance(candidate)
+    reached = any(state == "ok" for _, state in f.other_vantages(view, candidate))
+    grace_s = view.policy.candidate_grace_s if reached else view.policy.main_grace_s
+    if seen.failing_since_s is None or view.now_s - seen.failing_since_s < grace_s:
+        return ""
+    return f"{candidate} is gone: {seen.failure_text or 'no answer'}"
 
 
 # -- DEGRADED and OPERATIONAL

@@ -3,6 +3,7 @@
 from attrs import evolve
 from sights import (
     DEGRADED,
+    FENCED,
     LEADER,
     NAME_B,
     NOW_S,
@@ -16,6 +17,7 @@ from sights import (
     view,
 )
 
+from statemachine.cluster import Change
 from statemachine.commands import Mark
 from statemachine.ids import Incarnation, Instance, Role, Term
 from statemachine.plan import plan
@@ -48,3 +50,12 @@ def test_a_main_that_came_back_empty_is_lost_though_it_answers() -> None:
     empty = seen(A, Role.REPLICA, None, storage_uuid="storage-new", node_count=0)
     alone = evolve(DEGRADED, leader=LEADER)
     assert decided(alone, view(empty, SYNC, OTHER)) == "main_lost"
+
+
+def test_a_candidate_that_came_back_empty_is_lost_though_it_answers() -> None:
+    """In a renewal the main lost its disk: it would never become main again, and the other member
+    holds everything (S10; seed 20278)."""
+    renewal = Change(cause="", old_main=A, candidate=A, is_planned=True, fence="demoted")
+    moved = evolve(FENCED, change=renewal)
+    empty = seen(A, Role.REPLICA, None, storage_uuid="storage-new", node_count=0)
+    assert decided(moved, view(empty, SYNC, OTHER)) == "candidate_lost"

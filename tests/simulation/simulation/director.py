@@ -243,7 +243,7 @@ class Director:
         if self.plan.mode == "sync" and self._last_said("decision_refused", "main_fenced"):
             self.explained = "SYNC: a person has to say that the node of the old main is dead"
             return head["to"] == "FAILOVER"
-        if self.plan.durability == "required" and dead in ("memgraph-0", "memgraph-1"):
+        if books.ledger.durability == "required" and dead in ("memgraph-0", "memgraph-1"):
             self.explained = "durability is required, and one copy is dead"
             return True
         if self._last_said("decision_refused", "reset_ordered"):
