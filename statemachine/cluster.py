@@ -130,6 +130,9 @@ class Cluster:
     is_main_drained: bool = True
     """Whether the last change of main was drained, so that no acknowledged write can be missing."""
     verdict: str = ""  # of the last change of main: may acknowledged writes be missing?
+    owing: frozenset[Instance] = frozenset()
+    """Who may hold an acknowledged write that the main lacks: not seen again since a change of main
+    that was not drained. One that was joined, is read from or came back empty owes nothing."""
     pause: Pause | None = None
     is_observed: bool = False
     """Decisions are computed and recorded as what would have been done; nothing is done."""

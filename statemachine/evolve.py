@@ -116,7 +116,7 @@ def _registration_retired(c: Cluster, p: e.RegistrationRetired) -> Cluster:
 
 
 def _sync_joined(c: Cluster, p: e.SyncJoined) -> Cluster:
-    return _with_sync(change(c, rw_open=True), c.sync | {p.instance})
+    return _with_sync(change(c, rw_open=True, owing=c.owing - {p.instance}), c.sync | {p.instance})
 
 
 def _with_sync(c: Cluster, sync: frozenset[Any]) -> Cluster:
@@ -202,6 +202,7 @@ def _complete(c: Cluster) -> frozenset[Instance]:
 
 def _main_promoted(c: Cluster, p: e.MainPromoted) -> Cluster:
     sync = p.sync | {p.main}
+    owing = (c.owing if _is_drained(c) else c.owing | _known(c)) - sync
     alone_and_required = len(sync) == 1 and c.durability is Durability.REQUIRED
     after = change(
         c,
@@ -213,7 +214,8 @@ def _main_promoted(c: Cluster, p: e.MainPromoted) -> Cluster:
         readers=c.readers - {p.main},
         change=None,
         refused=_still_refused(c, p.main),
-        verdict=c.verdict if _is_drained(c) and c.refused else p.verdict,
+        verdict=c.verdict if _is_drained(c) and (c.refused or owing) else p.verdict,
+        owing=owing,
         is_main_drained=_is_drained(c) and (c.is_main_drained or not c.refused),
     )
     return _with_sync(after, sync)
@@ -221,9 +223,16 @@ def _main_promoted(c: Cluster, p: e.MainPromoted) -> Cluster:
 
 def _is_drained(c: Cluster) -> bool:
     """Whether this change loses nothing. What an earlier one may have lost stays said for as long
-    as somebody is refused, who may hold it."""
+    as somebody is refused, or was not seen again, who may hold it."""
     moved = c.change
     return moved is None or moved.is_drained or moved.candidate == moved.old_main
+
+
+def _known(c: Cluster) -> frozenset[Instance]:
+    """Everybody who had data of this cluster when its main was changed."""
+    old = c.change.old_main if c.change else None
+    refused = {r.instance for r in c.refused}
+    return c.sync | c.readers | c.lagging | refused | ({old} if old else frozenset())
 
 
 def _still_refused(c: Cluster, main: Instance) -> tuple[Refused, ...]:
@@ -241,7 +250,7 @@ def _main_returned(c: Cluster, p: e.MainReturned) -> Cluster:
 
 
 def _readers_changed(c: Cluster, p: e.ReadersChanged) -> Cluster:
-    return change(c, readers=p.readers)
+    return change(c, readers=p.readers, owing=c.owing - p.readers)
 
 
 def _instance_refused(c: Cluster, p: e.InstanceRefused) -> Cluster:
@@ -256,8 +265,10 @@ def _instance_refused(c: Cluster, p: e.InstanceRefused) -> Cluster:
 def _amended(c: Cluster, instance: Instance) -> str:
     """A refused instance may hold what the main does not. After a change that was not drained that
     may be an acknowledged write: a main acknowledges also when the second phase of its commit was
-    lost on the way to the replica, and may die right afterwards (S13, MEMGRAPH 3.6a)."""
-    if c.is_main_drained or c.verdict not in ("", "none"):
+    lost on the way to the replica, and may die right afterwards (S13, MEMGRAPH 3.6a). Drained
+    changes that followed while it was away alter nothing."""
+    is_innocent = c.is_main_drained and instance not in c.owing
+    if is_innocent or c.verdict not in ("", "none"):
         return c.verdict
     return f"at most 1 transaction a writer: {instance} may hold what {c.main} does not"
 
@@ -279,7 +290,13 @@ def _reset_cancelled(c: Cluster, p: e.ResetCancelled) -> Cluster:
 def _reset_done(c: Cluster, p: e.ResetDone) -> Cluster:
     others = tuple(r for r in c.refused if r.instance != p.instance)
     copies = with_copy(c, p.instance, p.at_s)
-    return change(c, refused=others, lagging=c.lagging | {p.instance}, set_aside=copies)
+    return change(
+        c,
+        refused=others,
+        lagging=c.lagging | {p.instance},
+        set_aside=copies,
+        owing=c.owing - {p.instance},
+    )
 
 
 def _policy_changed(c: Cluster, p: e.PolicyChanged) -> Cluster:

@@ -146,6 +146,7 @@ _FIELDS: dict[type[AttrsInstance], dict[str, Callable[[Any], Any]]] = {
         "lagging": _set,
         "is_main_drained": flag,
         "verdict": text,
+        "owing": _set,
         "pause": _made(Pause),
         "is_observed": flag,
         "lost_at_s": number,

@@ -51,7 +51,12 @@ async def loop() -> AsyncIterator[None]:
 
 @pytest.fixture
 def access(server: ScriptedServer) -> MemgraphAccess:
-    return MemgraphAccess(bolt_port=server.port, command_timeout_s=0.3, snapshot_timeout_s=0.3)
+    return MemgraphAccess(
+        bolt_port=server.port,
+        probe_timeout_s=5.0,  # of a busy machine; tests of silence take a shorter one
+        command_timeout_s=0.3,
+        snapshot_timeout_s=0.3,
+    )
 
 
 @pytest.fixture

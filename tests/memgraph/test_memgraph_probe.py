@@ -152,7 +152,7 @@ async def test_hung_server_is_silent_within_the_probe_timeout(
     with pytest.raises(MemgraphUnreachable) as caught:
         await instance.probe()
     assert not caught.value.refused
-    assert trio.current_time() - began_s < 0.3
+    assert trio.current_time() - began_s < 3.0  # not the driver's own 30 s
     assert (await instance.probe()).incarnation != before.incarnation
 
 
@@ -167,7 +167,7 @@ async def test_server_that_accepts_and_stays_silent_is_silent(
         with pytest.raises(MemgraphUnreachable) as caught:
             await ask()
         assert not caught.value.refused
-        assert trio.current_time() - began_s < 0.4
+        assert trio.current_time() - began_s < 3.0
 
 
 async def test_peer_that_speaks_no_bolt_is_unreachable(make: Make) -> None:

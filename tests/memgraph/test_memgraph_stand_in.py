@@ -169,7 +169,7 @@ async def test_stopped_process_is_silent_in_time(stands: tuple[Stand, Stand]) ->
         with pytest.raises(MemgraphUnreachable) as caught:
             await ask()
         assert not caught.value.refused
-        assert trio.current_time() - began_s < ACCESS.probe_timeout_s + 0.5
+        assert trio.current_time() - began_s < ACCESS.probe_timeout_s + 3.0
     stand.process.send_signal(signal.SIGCONT)
     assert (await stand.bolt.probe()).role is Role.MAIN
 

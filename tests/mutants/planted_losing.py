@@ -84,6 +84,13 @@ LOSING: tuple[Mutant, ...] = (
         "                self.chronicle.take_head(message.stored, message.known)\n",
         "",
     ),
+    core(
+        "a drained change forgets who may hold a loss",
+        "S13",
+        "evolve.py",
+        "    owing = (c.owing if _is_drained(c) else c.owing | _known(c)) - sync\n",
+        "    owing = (frozenset() if _is_drained(c) else c.owing | _known(c)) - sync\n",
+    ),
     pod(
         "a deleted ledger is a fresh cluster",
         "S16",

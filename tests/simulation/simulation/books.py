@@ -235,8 +235,7 @@ class Books:
         """S13: who is refused holds what the main does not, and whoever reads the ledger is told:
         this is what the product's own reader makes of it."""
         main = self.instances[self.ledger.main]
-        said = self.forgiven - self.unsaid  # by an earlier verdict, of another change
-        held = {w for w in self.acked if w in refused.disk.writes and w not in said}
+        held = {w for w in self.acked if w in refused.disk.writes}
         alone = {w for w in held if w not in main.disk.writes}
         self.unsaid -= alone
         told = fold(data).cluster.verdict

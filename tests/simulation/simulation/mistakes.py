@@ -328,6 +328,9 @@ MUTANTS: dict[str, Patch] = {
     "required opens with one copy": instead(
         (statemachine.evolve, "FOLDS", {**statemachine.evolve.FOLDS, MainPromoted: _fold_open})
     ),
+    "a drained change forgets who may hold a loss": instead(
+        (statemachine.evolve, "_known", lambda cluster: frozenset())
+    ),
     "a refusal amends no verdict": instead(
         (statemachine.evolve, "_amended", lambda cluster, instance: cluster.verdict)
     ),
