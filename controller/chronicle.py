@@ -12,7 +12,8 @@ to a ledger that agrees with everything before it and in which a barrier follows
 place: the leader has restored what it wrote.
 
 Whoever can write the ConfigMap can forge a whole history, and a pod that starts with no memory
-takes it as it is, if it is consistent. A running pod does not: a forged history would have to
+takes it as it is, if it is consistent; a tail that was merely edited or cut breaks the seal in the
+object's annotations. A running pod does not: a forged history would have to
 contain the entry that the pod holds. What a newcomer gets wrong: a PUT without an answer is neither
 done nor undone; absence at a re-read is no proof either (S1), so after one the caller has to append
 something before it commands anything (`is_uncertain`).
@@ -33,7 +34,7 @@ from statemachine.archive import bridge, why_implausible
 from statemachine.codec import LedgerCorrupt, decode
 from statemachine.events import Event, LeaderElected
 from statemachine.ids import Seq
-from statemachine.ledger import Ledger, fold, fold_on
+from statemachine.ledger import Ledger, broken_seal, fold, fold_on
 from statemachine.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
@@ -106,7 +107,9 @@ class Chronicle:
         except LedgerCorrupt as error:
             self._refuse(stored, str(error))
             return
-        if found.continues(self.ledger):
+        if edited := broken_seal(found.seq, found.head, stored.annotations):
+            self._refuse(stored, edited)
+        elif found.continues(self.ledger):
             self._accept(stored, found)
         elif self._corrects_last(found):
             log.warning("ledger_last_line_dropped", seq=self.ledger.seq, head=self.ledger.head)

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from controller.cli.exits import NOT_FOUND, USAGE, Problem
 from controller.cli.reading import Json, Release
 from controller.kube import stored_ledger_of
-from statemachine.chain import LIVE, Chain, read_chain
+from statemachine.chain import LIVE, Chain, Fault, place_of, read_chain
 from statemachine.codec import key_of
+from statemachine.ledger import broken_seal
 
 ARCHIVE = re.compile(r"(?P<ledger>.+-ledger)-(?P<number>\d{6,})")
 SUFFIXES = (".yaml", ".yml", ".json", ".jsonl")
@@ -30,22 +31,32 @@ class Pieces:
 
     name: str
     parts: Mapping[int, Mapping[str, str]]
+    annotations: Mapping[str, str] = field(factory=dict, hash=False)
 
     def chain(self, since: int = 0) -> Chain:
         """Verified; see `read_chain`."""
         archives = {number: data for number, data in self.parts.items() if number != LIVE}
-        return read_chain(self.parts.get(LIVE), archives, since)
+        return sealed(read_chain(self.parts.get(LIVE), archives, since), self.annotations)
 
 
 def chain_of(release: Release, since: int = 0) -> Chain:
     """The history of a release from the entry after `since` on; archives are read if they are
     needed for that. Raises Problem."""
-    live = stored_ledger_of(release.ledger()).data
-    alone = read_chain(live, {}, since)
+    stored = stored_ledger_of(release.ledger())
+    alone = read_chain(stored.data, {}, since)
     if alone.first <= since + 1:
-        return alone
+        return sealed(alone, stored.annotations)
     archives = number_of_each(release.archives())
-    return read_chain(live, {n: data for n, data in archives.items() if n != LIVE}, since)
+    kept = {n: data for n, data in archives.items() if n != LIVE}
+    return sealed(read_chain(stored.data, kept, since), stored.annotations)
+
+
+def sealed(chain: Chain, annotations: Mapping[str, str]) -> Chain:
+    """With one more fault if the last entry is not the one that was written last."""
+    seq = chain.cluster.seq
+    if chain.faults or not (why := broken_seal(seq, chain.head, annotations)):
+        return chain
+    return evolve(chain, faults=(Fault(seq, place_of(LIVE), why),))
 
 
 def number_of_each(config_maps: Iterable[Json]) -> dict[int, Mapping[str, str]]:
@@ -80,7 +91,9 @@ def pieces_in(paths: Iterable[Path], release: str = "") -> Pieces:
     kept = [c for c in found if _ledger_of(_name(c)) in wanted]
     if not kept:
         raise Problem("these files hold no ledger", NOT_FOUND)
-    return Pieces(next(iter(wanted)), number_of_each(kept))
+    live = next((c for c in kept if _number(_name(c)) == LIVE), {})
+    annotations = stored_ledger_of(live).annotations if live else {}
+    return Pieces(next(iter(wanted)), number_of_each(kept), annotations)
 
 
 def _ledger_of(name: str) -> str:

@@ -15,7 +15,8 @@ from statemachine.ledger import digest
 LIMITS_OF_PROOF = (
     "whoever may write these ConfigMaps can write the whole chain anew: compare with a head that "
     "was kept elsewhere (--head)",
-    "entries that were cut off the end are not missed by a chain: only a later head shows them",
+    "entries that were cut off the end are missed only while the object's own annotation names the "
+    "last one: who can cut them can change that too, and then only a later head shows it",
     "the times are the leaders' own clocks; that what was recorded is what happened is not shown",
 )
 

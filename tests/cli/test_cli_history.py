@@ -132,6 +132,26 @@ async def test_verify_names_the_first_bad_entry(world: World, kept: Kept, damage
     assert shown == sorted(set(shown))
 
 
+@pytest.mark.parametrize("where", ["cluster", "file"])
+async def test_verify_misses_a_last_entry_that_was_cut_off(
+    world: World, kept: Kept, tmp_path: Path, where: str
+) -> None:
+    """No chain shows it; the seal in the object's annotations does."""
+    store_all(world, kept)
+    last = max(key for key in kept.ledger.data if key.isdecimal())
+    data = {key: line for key, line in kept.ledger.data.items() if key != last}
+    found = world.store.get(CONFIGMAPS, "prod", "graph-ledger")
+    metadata = {**found["metadata"], "annotations": kept.ledger.annotations}
+    cut = {**found, "metadata": metadata, "data": data}
+    world.store.replace(CONFIGMAPS, "prod", "graph-ledger", cut)
+    pieces = {"kind": "List", "items": [cut, *maps_of(kept)[1:]]}
+    (tmp_path / "ledger.json").write_text(json.dumps(pieces))
+    files = ("--file", str(tmp_path / "ledger.json")) if where == "file" else ()
+    result = await world.cli("verify", *files)
+    assert result.exit_code == 1
+    assert f"entry {int(last)} is not there as it was written" in result.stderr
+
+
 async def test_files_are_as_good_as_a_cluster(kept: Kept, tmp_path: Path) -> None:
     """A list as YAML, one object a file, JSON, a directory of them: the same history; several
     releases have to be told apart."""
