@@ -99,6 +99,13 @@ LOSING: tuple[Mutant, ...] = (
         "            self.ledger = Ledger()\n",
     ),
     pod(
+        "an edited tail is believed",
+        "S16",
+        "chronicle.py",
+        "        if edited := broken_seal(found.seq, found.head, stored.annotations):\n",
+        '        if edited := "":\n',
+    ),
+    pod(
         "a cut ledger is believed",
         "S16",
         "chronicle.py",

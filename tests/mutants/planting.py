@@ -48,6 +48,10 @@ NEAREST: dict[str, tuple[str, ...]] = {
         _PIECES + "test_pod_flow.py",
     ),
     "controller/verify.py": (_PIECES + "test_gatekeeper.py", _PIECES + "test_pod_flow.py"),
+    "controller/chronicle.py": (
+        _PIECES + "test_sealed_ledger.py",
+        _PIECES + "test_chronicle.py",
+    ),
     "controller/executor.py": (_PIECES + "test_executor_one.py", _PIECES + "test_executor_end.py"),
     "controller/kube/leadership.py": (
         "tests/kube/test_kube_leadership.py",
