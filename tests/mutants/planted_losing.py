@@ -109,8 +109,8 @@ LOSING: tuple[Mutant, ...] = (
         "a cut ledger is believed",
         "S16",
         "chronicle.py",
-        "        if found.continues(self.ledger):\n",
-        "        if found.continues(self.ledger) or self.ledger.continues(found):\n",
+        "        elif found.continues(self.ledger):\n",
+        "        elif found.continues(self.ledger) or self.ledger.continues(found):\n",
     ),
     # -- mistakes of the earlier controller
     core(

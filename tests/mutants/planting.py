@@ -41,17 +41,17 @@ NEAREST: dict[str, tuple[str, ...]] = {
         "tests/statemachine/test_what_people_ask.py",
         "tests/statemachine/test_prestop.py",
     ),
-    "controller/chronicle.py": (_PIECES + "test_chronicle.py", _PIECES + "test_asked_flow.py"),
+    "controller/chronicle.py": (
+        _PIECES + "test_sealed_ledger.py",
+        _PIECES + "test_chronicle.py",
+        _PIECES + "test_asked_flow.py",
+    ),
     "controller/gatekeeper.py": (
         _PIECES + "test_gatekeeper.py",
         _PIECES + "test_gateways.py",
         _PIECES + "test_pod_flow.py",
     ),
     "controller/verify.py": (_PIECES + "test_gatekeeper.py", _PIECES + "test_pod_flow.py"),
-    "controller/chronicle.py": (
-        _PIECES + "test_sealed_ledger.py",
-        _PIECES + "test_chronicle.py",
-    ),
     "controller/executor.py": (_PIECES + "test_executor_one.py", _PIECES + "test_executor_end.py"),
     "controller/kube/leadership.py": (
         "tests/kube/test_kube_leadership.py",
