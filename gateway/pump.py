@@ -211,15 +211,18 @@ class Pump:
         """End many links now, every client before the first upstream. A client that waits for an
         answer sees a reset, one between requests an orderly end; upstreams see a reset."""
         links = [link for link in links if link.is_open]
-        for link in links:
-            outstanding = link.is_outstanding
-            self._take_out(link)
-            if outstanding:
-                link.client.reset()
+        for link in links:  # each client waits for all before it: only what ends its session
+            client, is_outstanding = link.client, link.is_outstanding
+            link.is_open = False
+            self._take_out_end(client)
+            if is_outstanding:
+                client.reset()
             else:
-                link.client.close()
+                client.close()
         for link in links:
-            link.ends[1].close()
+            upstream = link.ends[1]
+            self._take_out_end(upstream)
+            upstream.close()
         for link in links:
             self._over(link, reason)
 
@@ -238,10 +241,13 @@ class Pump:
     def _take_out(self, link: Link) -> None:
         link.is_open = False
         for end in link.ends:
-            self._table[end.fd] = None  # closing takes it out of the epoll set
-            end.to = None
-            if end.pending is not None:
-                self.mover.drop_pending(end)
+            self._take_out_end(end)
+
+    def _take_out_end(self, end: End) -> None:
+        self._table[end.fd] = None  # closing takes it out of the epoll set
+        end.to = None
+        if end.pending is not None:
+            self.mover.drop_pending(end)
 
     def close(self) -> None:
         """Close the epoll table and the pipes. Links and watches must be gone by now."""
