@@ -171,7 +171,22 @@ def test_clients_led_to_an_incomplete_instance(room: Room) -> None:
     """A gateway opens to an instance that misses an acknowledged write."""
     room.of[B].disk.writes.discard(1)
     room.leads(B, 3)
+    assert not room.books.violations  # it is down: there is nobody who could serve a client
+    room.of[B].is_up = True
+    room.leads(B, 3)
     assert "clients are led to memgraph-1" in room.books.violations[0]
+
+
+@pytest.mark.parametrize("is_up", [False, True])
+def test_a_main_whose_disk_is_taken_while_it_is_recorded(room: Room, is_up: bool) -> None:
+    """No answer could have shown it, and another member holds everything; one that answers without
+    its data is another matter."""
+    room.of[B].disk.writes.discard(1)
+    room.of[B].is_up = is_up
+    room.books.lost_disk(B)
+    room.promotes(B, "none")
+    said = [text for text in room.books.violations if "became main without" in text]
+    assert bool(said) is is_up
 
 
 def test_the_last_copy_is_wiped(room: Room) -> None:

@@ -7,7 +7,7 @@ outcome promises nothing, and a refused one neither; only what was acknowledged 
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from attrs import define, field
@@ -124,6 +124,8 @@ class Books:
         if known != name:
             self.violated(f"two upstreams in term {route.term}: {known}, and {name} by {pod}")
         self.note(f"{pod} leads writes to {name} in term {route.term}")
+        if not self.instances[name].is_up:
+            return  # nobody is served there; what it acknowledges once it is back is looked at then
         uuid, ours = self.instances[name].disk.storage_uuid, self.ledger.storage_uuid
         if ours and uuid != ours:
             self.violated(f"clients are led to {name} with storage {uuid}; the cluster's is {ours}")
@@ -200,6 +202,13 @@ class Books:
             self.violated(f"{member.name} joins the sync set without {_some(lost)}")
         self.on_joined(name, member, main)
 
+    def _was_taken_just_now(self, main: Memgraph, sync: Collection[str]) -> bool:
+        """Whether a fault took this main and its disk while it was being recorded, and another
+        member holds everything: no answer could have shown it, and nobody is led there."""
+        others = [self.instances[name] for name in sync if name != main.name]
+        is_gone = not main.is_up and main.name in self.excused
+        return is_gone and any(not self.missing(other.disk) for other in others)
+
     def _is_dead_hole(self, lost: set[int]) -> bool:
         """Whether the main that acknowledged these lost the second phase of their commit and then
         died: nobody knows before its disk is seen again, and the verdict is amended then."""
@@ -210,8 +219,9 @@ class Books:
 
     def _check_verdict(self, document: dict[str, Any]) -> None:
         """S13: what is missing on the new main was admitted."""
-        lost = self.missing(self.instances[document["main"]].disk)
-        if not lost:
+        main = self.instances[document["main"]]
+        lost = self.missing(main.disk)
+        if not lost or self._was_taken_just_now(main, document["sync"]):
             return
         verdict = document["data"].get("verdict", "none")
         per_client = {self.client_of[w] for w in lost}
