@@ -33,6 +33,7 @@ START_LIMIT_S = 60.0
 PROGRESS_LIMIT_S = 120.0
 LOOK_S = 0.5
 TRACE_MAX = 20_000
+PUT_BACK = "is not there as it was written"  # what such a pod says
 NOBODY_LEFT = (
     ("main_lost", ""),
     ("candidate_lost", ""),
@@ -200,11 +201,27 @@ class Director:
             while True:
                 await trio.sleep(LOOK_S)
                 self._look()
+                self._put_back_the_ledger()
                 if is_so():
                     return
         head = self.cluster.books.head
         self.cluster.tell_beliefs()
         raise Violation(f"{otherwise} ({head.get('to')}, main {head.get('main')})")
+
+    def _put_back_the_ledger(self) -> None:
+        """A person does what pods that remember nothing ask for: the tail that a hand has changed
+        is put back (S16)."""
+        pods = [life.pod for life in self.cluster.living() if life.pod is not None]
+        if not any(PUT_BACK in pod.loop.chronicle.trouble for pod in pods):
+            return
+        stored, lines = (
+            self.cluster.api.objects[self.cluster.ledger_path()],
+            self.cluster.books.lines,
+        )
+        other = {k: v for k, v in stored["data"].items() if not k.isdecimal()}
+        first = min(int(k) for k in stored["data"] if k.isdecimal())
+        live = {f"{n:08d}": lines[n - 1] for n in range(first, len(lines) + 1)}
+        self.cluster.api.put(self.cluster.ledger_path(), {**stored, "data": {**other, **live}})
 
     def _is_settled(self) -> bool:
         quiet_s = trio.current_time() - self._event_at_s
