@@ -6,7 +6,7 @@ off while its ledger was compacted sees only what still stands there, so counts 
 """
 
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import frozen
 
@@ -34,6 +34,20 @@ class NewEntry:
     entry: Entry
     head: str
 
+    @property
+    def line(self) -> dict[str, Any]:
+        """For the log: with what a copy outside the cluster needs to show tampering later."""
+        entry, event = self.entry, self.entry.event
+        return {
+            "seq": entry.seq,
+            "term": entry.term,
+            "on": event.trigger,
+            "phase": event.dest.value,
+            "main": entry.main,
+            "why": event.why,
+            "head": self.head,
+        }
+
 
 class NewEntries:
     """A reader's place in the history. Each reader has one of its own."""
@@ -51,7 +65,12 @@ class NewEntries:
         if seen is None or ledger.seq <= seen:
             return ()
         lines = ledger.lines[-(ledger.seq - seen) :]
-        return tuple(NewEntry(decode(line), digest(line)) for line in lines)
+        return tuple(map(entry_of, lines))
+
+
+def entry_of(line: str) -> NewEntry:
+    """A verified line of the ledger."""
+    return NewEntry(decode(line), digest(line))
 
 
 def between_s(begin: str, end: str) -> float | None:

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
-from controller.entries import History, NewEntries, NewEntry, between_s
+from controller.entries import History, NewEntries, NewEntry, between_s, entry_of
 from statemachine.cluster import Cluster
-from statemachine.codec import decode
 from statemachine.events import LeaderElected
-from statemachine.ledger import Ledger, digest
+from statemachine.ledger import Ledger
 from statemachine.view import View
 
 log = structlog.get_logger(__name__)
@@ -41,30 +40,16 @@ class Inheritance:
                 continue
             if isinstance(new.entry.event.payload, LeaderElected):
                 for old in inherited(self._history.ledger, new, frozenset(self._own)):
-                    self._log(old)
+                    log.info("event_inherited", **old.line, by=old.entry.by)
                     self._tell(old)
             self._own.append(int(new.entry.seq))
-
-    def _log(self, old: NewEntry) -> None:
-        entry, event = old.entry, old.entry.event
-        log.info(
-            "event_inherited",
-            seq=entry.seq,
-            term=entry.term,
-            on=event.trigger,
-            phase=event.dest.value,
-            main=entry.main,
-            why=event.why,
-            by=entry.by,
-            head=old.head,
-        )
 
 
 def inherited(ledger: Ledger, barrier: NewEntry, own: frozenset[int]) -> Iterator[NewEntry]:
     """The last entries before this barrier that are young and that this process did not write."""
     end = int(barrier.entry.seq) - 1 - ledger.base_seq
     for line in ledger.lines[max(0, end - INHERITED_MAX) : max(0, end)]:
-        entry = decode(line)
-        age_s = between_s(entry.at, barrier.entry.at)
-        if int(entry.seq) not in own and age_s is not None and age_s <= NEWS_S:
-            yield NewEntry(entry, digest(line))
+        old = entry_of(line)
+        age_s = between_s(old.entry.at, barrier.entry.at)
+        if int(old.entry.seq) not in own and age_s is not None and age_s <= NEWS_S:
+            yield old

@@ -16,6 +16,7 @@ from attrs import frozen
 
 from controller.archivist import Archivist
 from controller.chronicle import Chronicle
+from controller.entries import entry_of
 from controller.errors import ControllerError, KubeForbidden, KubeRefused, KubeUnavailable
 from controller.executor import Executor
 from controller.ports import StoredLedger
@@ -225,23 +226,9 @@ class Loop:
             return False
         self._tell("")
         if appended:
-            self._log(event)
+            log.info("event", **entry_of(self.chronicle.ledger.lines[-1]).line)
         self._fold()
         return True
-
-    def _log(self, event: Event) -> None:
-        """One line, with what a copy outside the cluster needs to show tampering later."""
-        ledger, cluster = self.chronicle.ledger, self.cluster
-        log.info(
-            "event",
-            seq=cluster.seq,
-            term=cluster.term,
-            on=event.trigger,
-            phase=event.dest.value,
-            main=cluster.main,
-            why=event.why,
-            head=ledger.head,
-        )
 
     def _postpone(self, error: ControllerError) -> None:
         lasting = not isinstance(error, KubeUnavailable)

@@ -6,13 +6,13 @@ A figure's name is its key from here to the page: `figures.py` knows which way i
 import json
 import subprocess
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
-from peers import DIRECT, GO, HERE, LOAD_CPU, OURS, Peer, Yard, expect, free_port, pinned
+from peers import DIRECT, GO, HERE, LOAD_CPU, OURS, Peer, Yard, child, expect, free_port
 
 PING_CONNECTIONS = (1, 16, 128, 1000)
 OPEN_CONNECTIONS, OPEN_PER_S = 128, 5000.0  # a second, where half load is not known
@@ -46,22 +46,9 @@ class Load:
     descriptors: int
     half_per_s: float = 0.0  # half of what the slowest peer carries, of this round
 
-    @contextmanager
     def start(self, *words: object, is_tls: bool = False) -> Any:
         """Without waiting for its end; killed when it is left."""
-        binary = self.tls if is_tls else self.binary
-        process = subprocess.Popen(
-            [str(binary), *map(str, words)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=pinned(LOAD_CPU),
-        )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.communicate()
+        return child(self.tls if is_tls else self.binary, *words, cpu=LOAD_CPU)
 
     def end(self, process: "subprocess.Popen[str]", word: str = "") -> Found:
         """What it printed last.

@@ -148,14 +148,14 @@ def expect(process: "subprocess.Popen[str]", word: str) -> None:
 
 
 @contextmanager
-def child(*words: str | Path) -> Iterator["subprocess.Popen[str]"]:
-    """A process on the proxy's core; ended at exit."""
+def child(*words: object, cpu: int = PROXY_CPU) -> Iterator["subprocess.Popen[str]"]:
+    """A process on the proxy's core, or on another one; killed at exit."""
     process = subprocess.Popen(
         [str(word) for word in words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=pinned(PROXY_CPU),
+        preexec_fn=pinned(cpu),
     )
     try:
         yield process

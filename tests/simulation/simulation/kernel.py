@@ -64,6 +64,19 @@ class Task:
         running.wake(self)
 
 
+def is_over(left: BaseException | None, error: BaseException | None) -> bool:
+    """What a block's `__exit__` answers when `left` is what remains of `error`. Raises `left` where
+    it is another one."""
+    if left is error:
+        return left is None
+    if left is None:
+        return True
+    try:
+        raise left
+    finally:
+        del left, error
+
+
 class Scope:
     """`trio.CancelScope`."""
 
@@ -95,15 +108,7 @@ class Scope:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        left = self.leave(error)
-        if left is error:
-            return False
-        if left is None:
-            return True
-        try:
-            raise left
-        finally:
-            del left, error
+        return is_over(self.leave(error), error)
 
     def leave(self, error: BaseException | None) -> BaseException | None:
         """Close; what remains of the error."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from . import kernel as room
-from .kernel import NEVER, Scope, Task, is_cancelled, waits
+from .kernel import NEVER, Scope, Task, is_cancelled, is_over, waits
 
 
 class Nursery:
@@ -35,13 +35,7 @@ class Nursery:
         if self._errors:
             left = BaseExceptionGroup("Exceptions from Trio nursery", self._errors)
             self._errors = []
-        left = self.cancel_scope.leave(left)
-        if left is None:
-            return True
-        try:
-            raise left
-        finally:
-            del left, error
+        return is_over(self.cancel_scope.leave(left), error)
 
     async def _end(self, error: BaseException | None) -> None:
         if error is not None:
