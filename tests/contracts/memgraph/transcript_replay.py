@@ -183,6 +183,12 @@ class Beginning:
         return hash(self._text)
 
 
+def recovering(behind: int, ts: int) -> OneOf:
+    """The facts of a replica that is being brought up to date, and of one that just has been."""
+    under_way = {"behind": behind, "status": "recovery", "ts": ts}
+    return OneOf(under_way, {"behind": 0, "status": "ready", "ts": ts - behind})
+
+
 def expectation(recorded: str) -> Any:
     """(keys, rows), or (class, text)."""
     word, _, rest = recorded.partition(" ")
@@ -194,7 +200,7 @@ def expectation(recorded: str) -> Any:
 
 
 def _value(text: str) -> Any:
-    """A literal in which ANY and LOST may stand for values."""
+    """A literal in which ANY, LOST and RECOVERING may stand for values."""
 
     def build(node: ast.expr) -> Any:
         match node:
@@ -202,6 +208,8 @@ def _value(text: str) -> Any:
                 return ANY
             case ast.Name("LOST"):
                 return OneOf(*LOST)
+            case ast.Call(ast.Name("RECOVERING"), [behind, ts]):
+                return recovering(ast.literal_eval(behind), ast.literal_eval(ts))
             case ast.List():
                 return [build(item) for item in node.elts]
             case ast.Tuple():
