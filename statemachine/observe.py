@@ -22,6 +22,7 @@ from statemachine.ids import Instance, Role, RowStatus, Seq
 from statemachine.observations import (
     CommandEnded,
     CommandStarted,
+    Failure,
     Folded,
     GatewaysListed,
     LeadershipChanged,
@@ -120,11 +121,22 @@ def _failed(seen: InstanceView, failed: ProbeFailed) -> InstanceView:
     since = seen.failing_since_s if seen.failing_since_s is not None else failed.asked_at_s
     return change(
         seen,
+        unsettled=_after_failure(seen, failed),
         failing_since_s=since,
         failed_at_s=failed.asked_at_s,
         failure=failed.failure,
         failure_text=failed.text,
     )
+
+
+def _after_failure(seen: InstanceView, failed: ProbeFailed) -> Unsettled | None:
+    """A refused dial and a restart prove together that a process has ended, in either order."""
+    unsettled = seen.unsettled
+    if unsettled is None or failed.asked_at_s < unsettled.since_s:
+        return unsettled
+    if failed.failure is Failure.REFUSED:
+        unsettled = change(unsettled, was_refused=True)
+    return None if unsettled.is_over(seen.pod) else unsettled
 
 
 def _pods_listed(view: View, listed: PodsListed) -> View:
@@ -135,9 +147,8 @@ def _pods_listed(view: View, listed: PodsListed) -> View:
 
 
 def _with_pod(seen: InstanceView, pod: PodFacts | None) -> InstanceView:
-    now = change(seen, pod=pod)
-    ended = seen.unsettled is not None and now.pod_incarnation != seen.unsettled.pod
-    return change(now, unsettled=None) if ended else now
+    ended = seen.unsettled is not None and seen.unsettled.is_over(pod)
+    return change(seen, pod=pod, unsettled=None if ended else seen.unsettled)
 
 
 def _gateways_listed(view: View, listed: GatewaysListed) -> View:
@@ -218,12 +229,17 @@ def _touch(view: View, instance: Instance, at_s: float) -> View:
 def _role_command_ended(seen: InstanceView, ended: CommandEnded) -> InstanceView:
     seen = change(seen, touched_at_s=ended.at_s)
     if ended.outcome is Outcome.UNKNOWN:
-        return change(seen, unsettled=Unsettled(ended.at_s, seen.pod_incarnation), promotion=None)
+        return change(seen, unsettled=_unsettled(seen, ended.at_s), promotion=None)
     if ended.outcome is Outcome.DONE and isinstance(ended.command, Promote):
         assert ended.incarnation is not None, "the executor reports where it was carried out"
         done = Promotion(ended.command.term, ended.incarnation, ended.at_s)
         return change(seen, promotion=done)
     return change(seen, promotion=None) if isinstance(ended.command, Demote) else seen
+
+
+def _unsettled(seen: InstanceView, at_s: float) -> Unsettled:
+    pod = seen.pod
+    return Unsettled(at_s, pod.uid, pod.restarts) if pod else Unsettled(at_s)
 
 
 def _register_ended(view: View, command: Register, ended: CommandEnded) -> View:

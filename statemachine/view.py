@@ -47,10 +47,25 @@ class Policy:
 
 @frozen
 class Unsettled:
-    """A role command whose outcome is unknown, and the pod incarnation that it was sent to (S9)."""
+    """A role command whose outcome is unknown (S9), and what the pod watch showed when it ended.
+
+    The process that it went to may be one younger than that picture, which comes late; so that one
+    restart more proves nothing by itself: it may be that very process's own.
+    """
 
     since_s: float
-    pod: str
+    uid: str = ""
+    restarts: int = 0
+    was_refused: bool = False
+    """A dial made since found nobody there: whoever listened when the command was sent has ended,
+    or is about to, and never listens again."""
+
+    def is_over(self, pod: PodFacts | None) -> bool:
+        """Whether the process that the command was sent to has surely ended."""
+        if pod is None or pod.uid != self.uid:
+            return True
+        surely = self.restarts + (1 if self.was_refused else 2)
+        return pod.restarts >= surely
 
 
 @frozen

@@ -171,6 +171,20 @@ COMMANDS: tuple[Mutant, ...] = (
         "        answer=answer,\n        unsettled=None,\n        failing_since_s=None,\n",
     ),
     core(
+        "one restart more settles a role command",
+        "S9",
+        "view.py",
+        "        surely = self.restarts + (1 if self.was_refused else 2)\n",
+        "        surely = self.restarts + 1\n",
+    ),
+    core(
+        "a refusal from before the role command settles it",
+        "S9",
+        "observe.py",
+        "    if unsettled is None or failed.asked_at_s < unsettled.since_s:\n",
+        "    if unsettled is None:\n",
+    ),
+    core(
         "an older answer replaces a newer one",
         "S9",
         "observe.py",

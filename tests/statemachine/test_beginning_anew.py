@@ -69,7 +69,7 @@ HINDRANCES = {
     "an eligible one is away": sight(
         BACK, evolve(OTHERS[0], failing_since_s=NOW_S - 1, failure=Failure.REFUSED), OTHERS[1]
     ),
-    "a command may still land": sight(evolve(BACK, unsettled=Unsettled(NOW_S - 1, "uid/0"))),
+    "a command may still land": sight(evolve(BACK, unsettled=Unsettled(NOW_S - 1, "uid"))),
     "it does not answer": sight(
         evolve(BACK, failing_since_s=NOW_S - 1, failure=Failure.REFUSED), *OTHERS
     ),

@@ -184,7 +184,7 @@ def test_only_what_answers_as_replica_is_registered() -> None:
     ("candidate", "is_owed"),
     [
         (SYNC, True),
-        (evolve(SYNC, unsettled=Unsettled(NOW_S - 1, f"uid-{B}/0")), False),
+        (evolve(SYNC, unsettled=Unsettled(NOW_S - 1, f"uid-{B}")), False),
         (evolve(SYNC, touched_at_s=NOW_S), False),
         (failing(SYNC, Failure.SILENT, 0.5), False),
     ],
@@ -214,7 +214,7 @@ def answer_of(instance: InstanceView, **changes: Any) -> ProbeAnswered:
 
 def test_an_answer_does_not_settle_a_lost_one() -> None:
     """S9: that the instance answers again says nothing of a command that is still on its way."""
-    unsettled = evolve(SYNC, unsettled=Unsettled(NOW_S - 1, f"uid-{B}/0"))
+    unsettled = evolve(SYNC, unsettled=Unsettled(NOW_S - 1, f"uid-{B}"))
     after = observe(view(unsettled), answer_of(SYNC, asked_at_s=NOW_S, at_s=NOW_S))
     assert after.instance(B).unsettled == unsettled.unsettled
 

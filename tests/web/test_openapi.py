@@ -26,7 +26,7 @@ def full() -> Snapshot:
     """A picture with something in every optional place."""
     ledger = p.history()
     seen = p.failing(p.view(), p.M2, Failure.SILENT, "no answer", 3.0)
-    seen = p.without(seen, p.M0, unsettled=Unsettled(p.NOW_S - 2, "uid/0"))
+    seen = p.without(seen, p.M0, unsettled=Unsettled(p.NOW_S - 2, "uid"))
     asked = RequestView(Request("r", "switchover", "bob", instance="memgraph-0"), p.NOW_S - 3)
     moved = Change("the main is silent", p.M0, p.M1, fence="dead")
     cluster = p.cluster(

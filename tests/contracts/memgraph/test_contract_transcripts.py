@@ -42,7 +42,7 @@ def test_records_are_read_as_written() -> None:
 
 
 def test_a_replica_under_recovery_may_be_ready_already() -> None:
-    """The copying is in a race with the question; what it had copied, or would, is exact in both."""
+    """The copying is in a race with the question; the counts are exact in both answers."""
     _, (expected,) = expectation("['a'] [(RECOVERING(-40, 0),)]")
     assert expected == ({"behind": -40, "status": "recovery", "ts": 0},)
     assert expected == ({"behind": 0, "status": "ready", "ts": 40},)

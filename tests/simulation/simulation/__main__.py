@@ -78,7 +78,7 @@ def main() -> int:
     options = _parser().parse_args()
     be_quiet()
     if options.replay:
-        return _replay(Path(options.replay))
+        return _replay(Path(options.replay), options.mistake)
     first = options.seed if options.seed is not None else 1
     jobs = [Job(first + i, options.minutes, options.mistake) for i in range(options.seeds)]
     began_s, verdicts, spent_s = time.monotonic(), [], 0.0
@@ -124,8 +124,9 @@ def _tell_progress(verdicts: list[Verdict], wanted: int, spent_s: float) -> None
     )
 
 
-def _replay(path: Path) -> int:
-    verdict = run_plan(Plan.from_json(path.read_text()))
+def _replay(path: Path, mistake: str) -> int:
+    with planted(mistake) if mistake else nullcontext():
+        verdict = run_plan(Plan.from_json(path.read_text()))
     print("\n".join(verdict.trace))
     print(verdict.failure or "held")
     return 1 if verdict.failure else 0

@@ -33,6 +33,7 @@ from statemachine.events import MainPromoted
 from statemachine.guards import fencing, redundancy
 from statemachine.ids import Role
 from statemachine.route import route
+from statemachine.view import Unsettled
 
 from . import cluster as world
 from .mutants import Patch, always, both, instead, put
@@ -303,6 +304,9 @@ MUTANTS: dict[str, Patch] = {
     ),
     "a second role command while one is unsettled": instead(
         (PLAN, "_may_command", lambda view, instance: view.is_answering(instance))
+    ),
+    "one restart more settles a role command": instead(
+        (Unsettled, "is_over", lambda self, pod: pod is None or pod.restarts > self.restarts)
     ),
     "a leader goes on without its Lease": instead(
         (controller.pod.Reign, "is_on", lambda self: True),
