@@ -8,7 +8,8 @@ from typing import Any, Literal
 from transitions.extensions import GraphMachine
 
 from statemachine.ids import Phase
-from statemachine.rules import RULES, transition_rows
+from statemachine.machine import transition_rows
+from statemachine.rules import RULES
 from statemachine.uses import NEVER, Edge, Use
 
 MERMAID_EDGE = re.compile(r"^(\s*(\w+) --> (\w+): )(.+)$", re.MULTILINE)

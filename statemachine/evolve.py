@@ -23,7 +23,7 @@ from statemachine.folds import (
 )
 from statemachine.ids import Durability, Instance, Phase, Seq
 from statemachine.invariants import check
-from statemachine.rules import IllegalTransition, edge_exists
+from statemachine.machine import IllegalTransition, edge_exists
 
 ANSWERED_MAX = 64  # entries are removed once answered; only the newest can still be seen
 

@@ -20,7 +20,7 @@ from statemachine.events import Event
 from statemachine.evolve import evolve
 from statemachine.ids import Seq
 from statemachine.invariants import InvariantViolated
-from statemachine.rules import IllegalTransition
+from statemachine.machine import IllegalTransition
 from statemachine.snapshot import SNAPSHOT_KEY, Snapshot, read_snapshot, snapshot_of
 
 FORMAT = 2

@@ -1,8 +1,8 @@
 """The one table of what may happen: (trigger, from, to, guards). Everything else is drawn from it.
 
-The `transitions` machine is built from it, replay is checked against it, the diagrams show it.
-What is not in the table cannot happen: `edge` raises IllegalTransition. The first row whose guards
-all say yes wins; rows of one trigger and source stand in the order in which they are tried.
+The `transitions` machine is built from it (`machine`), replay is checked against that, the diagrams
+show it. What is not in the table cannot happen. The first row whose guards all say yes wins; rows
+of one trigger and source stand in the order in which they are tried.
 
 Some rows that one might expect are missing on purpose. There is no way back from FAILOVER by
 abort: when the candidate dies and the old main is well, `candidate_lost` makes the old main the
@@ -10,23 +10,12 @@ candidate of a new term, which needs no proof that no role command was sent. And
 becomes main by `main_promoted` alone, also after a restart of the recorded main.
 """
 
-from collections.abc import Callable
 from functools import cache
 
-from transitions import Machine
-
 from statemachine import guards as g
-from statemachine.events import BY_TRIGGER
-from statemachine.facts import Situation
-from statemachine.guards import Guard
 from statemachine.ids import Phase
 from statemachine.rule import ANY, B, D, F, O, Rule
 from statemachine.rules_asked import ASKED_RULES
-
-
-class IllegalTransition(Exception):
-    """A bug, or a history that was not written by this table: there is no such row."""
-
 
 RULES: tuple[Rule, ...] = (
     Rule("leader_elected", ANY, None, (g.reign_is_new,), "barrier: term + 1 before all else"),
@@ -308,51 +297,3 @@ def rules_for(trigger: str, source: Phase) -> tuple[Rule, ...]:
     if not rows:
         raise KeyError(trigger)
     return tuple(r for r in rows if source in r.sources)
-
-
-def transition_rows(
-    conditions: Callable[[Guard], Callable[[object], bool]] | None = None,
-) -> list[dict[str, object]]:
-    """The table in the form that `transitions` takes; `conditions` adapts our guards to it."""
-    return [
-        {
-            "trigger": rule.trigger,
-            "source": source,
-            "dest": rule.target(source),
-            "conditions": [conditions(x) for x in rule.guards] if conditions else [],
-        }
-        for rule in RULES
-        for source in rule.sources
-    ]
-
-
-def _condition(guard: Guard) -> Callable[[object], bool]:
-    def ask(event: object) -> bool:
-        situation: Situation = event.kwargs["situation"]  # type: ignore[attr-defined]
-        return guard(situation).ok
-
-    ask.__name__ = guard.__name__
-    return ask
-
-
-@cache
-def machine() -> Machine:
-    """The `transitions` machine of the table, used as a pure lookup and to draw it; it drives no
-    model, so that nothing in here remembers a phase."""
-    return Machine(
-        model=None,
-        states=Phase,
-        initial=Phase.BOOTSTRAP,
-        transitions=transition_rows(_condition),
-        auto_transitions=False,
-        send_event=True,
-    )
-
-
-@cache
-def edge_exists(trigger: str, source: Phase, dest: Phase) -> bool:
-    """Whether some row leads from `source` to `dest` by this trigger."""
-    if trigger not in BY_TRIGGER:
-        return False
-    found = machine().get_transitions(trigger, source=source, dest=dest)
-    return bool(found)

@@ -13,7 +13,8 @@ from statemachine.events import BY_TRIGGER, PAYLOADS, Payload, trigger_of
 from statemachine.evolve import FOLDS, evolve
 from statemachine.guards import Guard
 from statemachine.ids import Phase, Seq, Term
-from statemachine.rules import RULES, IllegalTransition, edge_exists, rules_for, transition_rows
+from statemachine.machine import IllegalTransition, edge_exists, transition_rows
+from statemachine.rules import RULES, rules_for
 
 B, O, F, D = Phase.BOOTSTRAP, Phase.OPERATIONAL, Phase.FAILOVER, Phase.DEGRADED  # noqa: E741
 STAY = {(p, p) for p in Phase}

@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from controller.errors import ControllerError
 from gateway import GatewayError, Upstream
 from statemachine.invariants import InvariantViolated
-from statemachine.rules import IllegalTransition
+from statemachine.machine import IllegalTransition
 
 from .books import Violation
 from .cluster import Cluster
