@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
 from figures import GOALS, NAMES, Rows, number, values
+from peers import OURS
 
 WIDTH, BAR, GAP, LEFT, RIGHT, TOP = 760, 14, 14, 250, 110, 34
-COLOURS = dict(zip(NAMES, ("#8c8c8c", "#1f77b4", "#e08214", "#b35806", "#4d9221"), strict=True))
+COLOURS = dict(
+    zip(NAMES, ("#8c8c8c", "#1f77b4", "#e08214", "#b35806", "#4d9221", "#7b3294"), strict=True)
+)
 STYLE = (
     "text{font:12px sans-serif;fill:#555}.t{font-weight:bold;font-size:14px}"
     "@media(prefers-color-scheme:dark){text{fill:#bbb}}"
@@ -95,7 +98,7 @@ def grouped(title: str, bars: Bars) -> str:
 def goals(rows: Rows) -> str:
     """How far each goal is reached, on a scale of doublings: right of the line it is met."""
     title = "Ours to the goals: right of the line is better than asked for"
-    found = [(goal, some) for goal in GOALS if (some := goal.find(rows))]
+    found = [(goal, some) for goal in GOALS if (some := goal.find(rows, OURS))]
     left, middle, doubling = 330, 470, 60.0
     parts, y = [], float(TOP)
     for goal, some in found:

@@ -1,4 +1,5 @@
-"""The relay of this checkout beside HAProxy and a Go proxy, in interleaved rounds.
+"""The relay of this checkout beside HAProxy, a Go proxy and its own design in C, in interleaved
+rounds.
 
 Every proxy runs on one core, the servers and the load on another; all sockets are on 127.0.0.1.
 Prints goals and medians with their spread (least to most) over the rounds. CPU is of all the
@@ -12,6 +13,7 @@ import os
 import platform
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -128,8 +130,8 @@ def show(rows: Rows) -> None:
         cells = [spread(values(rows, what, name)) for name in names]
         print(f"{what:44}" + "".join(f"{cell:>26}" for cell in cells))
     print()
-    for goal, bound, found, is_met in goal_rows(rows):
-        print(f"{goal:48}{bound:>10}{found:>28}   {is_met}")
+    for goal, bound, found, in_c, is_met in goal_rows(rows):
+        print(f"{goal:48}{bound:>10}{found:>28}{in_c:>28}   {is_met}")
 
 
 def arguments() -> argparse.Namespace:
@@ -155,6 +157,8 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     """Measure; returns the document."""
     if len(os.sched_getaffinity(0)) < 2:
         raise SystemExit("two cores are needed: one for the proxy, one for the load")
+    if not shutil.which("cc"):
+        raise SystemExit("a C compiler is needed: the load, and the peer in C, are built with cc")
     use_packages()
     for what in find_peers():
         print(f"missing: {what}; its columns are left out")

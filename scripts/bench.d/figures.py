@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from peers import DIRECT, GO, HAPROXY, OURS, TUNED
+from peers import DIRECT, GO, HAPROXY, OURS, TUNED, C
 
 Rows = dict[str, dict[str, list[float | None]]]  # what -> who -> one value a round
 Ratios = list[float]
+Find = Callable[[Rows, str], Ratios]
 
-NAMES = (DIRECT, OURS, HAPROXY, TUNED, GO)
+NAMES = (DIRECT, OURS, HAPROXY, TUNED, GO, C)
 LESS_IS_BETTER = ("p50", "p99", "ms", "user", "cpu")
 
 
@@ -29,9 +30,9 @@ def is_less_better(what: str) -> bool:
     return what.startswith(LESS_IS_BETTER)
 
 
-def ratios(rows: Rows, what: str, other: str, than: str | None = None) -> Ratios:
-    """Ours to the other's, round by round; `than`: to another figure of the other."""
-    ours, theirs = rows.get(what, {}).get(OURS, []), rows.get(than or what, {}).get(other, [])
+def ratios(rows: Rows, who: str, what: str, other: str, than: str | None = None) -> Ratios:
+    """One's figure to the other's, round by round; `than`: to another figure of the other."""
+    ours, theirs = rows.get(what, {}).get(who, []), rows.get(than or what, {}).get(other, [])
     return [a / b for a, b in zip(ours, theirs, strict=False) if a is not None and b]
 
 
@@ -43,9 +44,9 @@ def better_haproxy(rows: Rows, what: str) -> str:
     return pick(medians, key=lambda name: medians[name]) if medians else ""
 
 
-def to_haproxy(rows: Rows, what: str, than: str | None = None) -> Ratios:
-    """Ours to the better of the two."""
-    return ratios(rows, what, better_haproxy(rows, than or what), than)
+def to_haproxy(rows: Rows, who: str, what: str, than: str | None = None) -> Ratios:
+    """One's figure to that of the better of the two."""
+    return ratios(rows, who, what, better_haproxy(rows, than or what), than)
 
 
 @attrs.frozen
@@ -54,13 +55,13 @@ class Goal:
 
     Args:
       text: what is compared.
-      find: the values, one a round.
+      find: the values of ours, or of another in its place; one a round.
       bound: of their median; `is_least`: it may not be below, else not above.
       unit: of the values; "": a ratio.
     """
 
     text: str
-    find: Callable[[Rows], Ratios]
+    find: Find
     bound: float
     is_least: bool
     unit: str = ""
@@ -76,25 +77,25 @@ class Goal:
         return median / self.bound if self.is_least else self.bound / median
 
 
-def _haproxy(what: str, than: str | None = None) -> Callable[[Rows], Ratios]:
-    return lambda rows: to_haproxy(rows, what, than)
+def _haproxy(what: str, than: str | None = None) -> Find:
+    return lambda rows, who: to_haproxy(rows, who, what, than)
 
 
-def _faster(what: str) -> Callable[[Rows], Ratios]:
-    return lambda rows: [1 / ratio for ratio in to_haproxy(rows, what)]
+def _faster(what: str) -> Find:
+    return lambda rows, who: [1 / ratio for ratio in to_haproxy(rows, who, what)]
 
 
-def _other(what: str, other: str) -> Callable[[Rows], Ratios]:
-    return lambda rows: ratios(rows, what, other)
+def _other(what: str, other: str) -> Find:
+    return lambda rows, who: ratios(rows, who, what, other)
 
 
-def _plain(what: str) -> Callable[[Rows], Ratios]:
-    return lambda rows: values(rows, what, OURS)
+def _plain(what: str) -> Find:
+    return lambda rows, who: values(rows, what, who)
 
 
-def _added(rows: Rows) -> Ratios:
+def _added(rows: Rows, who: str) -> Ratios:
     by = rows.get("p50 us, 1 connection", {})
-    pairs = zip(by.get(OURS, []), by.get(DIRECT, []), strict=False)
+    pairs = zip(by.get(who, []), by.get(DIRECT, []), strict=False)
     return [ours - direct for ours, direct in pairs if ours is not None and direct is not None]
 
 
@@ -138,15 +139,26 @@ def spread(found: list[float]) -> str:
     return f"{middle} ({number(min(found))} to {number(max(found))})"
 
 
-def goal_rows(rows: Rows) -> list[tuple[str, str, str, str]]:
-    """Goal, bound, found, whether it is met."""
+def goal_rows(rows: Rows) -> list[tuple[str, str, str, str, str]]:
+    """Goal, bound, found, what the same design in C has, whether it is met."""
     lines = []
     for goal in GOALS:
-        found = goal.find(rows)
+        found, in_c = goal.find(rows, OURS), goal.find(rows, C)
         sign, unit = "≥" if goal.is_least else "≤", f" {goal.unit}" if goal.unit else ""
-        verdict = ("yes" if goal.is_met(found) else "**no**") if found else "not measured"
-        lines.append((goal.text, f"{sign} {goal.bound:g}{unit}", spread(found) + unit, verdict))
+        told = [spread(some) + unit if some else "-" for some in (found, in_c)]
+        lines.append((goal.text, f"{sign} {goal.bound:g}{unit}", *told, verdict(goal, found, in_c)))
     return lines
+
+
+def verdict(goal: Goal, found: Ratios, in_c: Ratios) -> str:
+    """Whether it is met; if not, whether C in the place of Python would."""
+    if not found:
+        return "not measured"
+    if goal.is_met(found):
+        return "yes"
+    if not in_c:
+        return "**no**"
+    return "**no**; C would" if goal.is_met(in_c) else "**no**; nor would C"
 
 
 def document(machine: dict[str, Any], rounds: int, rows: Rows, failed: list[str]) -> dict[str, Any]:

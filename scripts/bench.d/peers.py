@@ -27,6 +27,7 @@ CERTIFICATES = ROOT / "tests" / "gateway" / "certs"
 PROXY_CPU, LOAD_CPU = 0, 1
 PORTS = range(10_000, 30_000)
 OURS, HAPROXY, TUNED, GO, DIRECT = "ours", "haproxy", "haproxy tuned", "go", "direct"
+C = "in C"  # a measuring stick: what of a figure is Python's, and what is the machine's
 ANSWER_S = 20.0  # of a proxy that is told something, or starts
 
 HAPROXY_CFG = """
@@ -194,13 +195,15 @@ class Yard:
     beside: "subprocess.Popen[str] | None" = None
 
     def start_all(self, upstream: int, *, is_tls: bool = False) -> list[Peer]:
-        """Every proxy that this machine has. The Go one speaks no TLS."""
+        """Every proxy that this machine has. Those in Go and C speak no TLS."""
         peers = [self.ours(upstream, is_tls=is_tls)]
         if shutil.which("haproxy"):
             peers.append(self.haproxy(upstream, is_tuned=False, is_tls=is_tls))
             peers.append(self.haproxy(upstream, is_tuned=True, is_tls=is_tls))
         if shutil.which("go") and not is_tls:
             peers.append(self.go(upstream))
+        if not is_tls:
+            peers.append(self.c(upstream))
         return peers
 
     def start(self, name: str, upstream: int) -> Peer:
@@ -209,6 +212,8 @@ class Yard:
             return self.ours(upstream)
         if name == GO:
             return self.go(upstream)
+        if name == C:
+            return self.c(upstream)
         return self.haproxy(upstream, is_tuned=name == TUNED)
 
     def ours(self, *upstreams: int, kind: str = "rw", is_tls: bool = False) -> Peer:
@@ -246,12 +251,19 @@ class Yard:
 
     def go(self, upstream: int) -> Peer:
         """io.Copy both ways."""
-        binary, port = self.where / "peer", free_port()
+        return self._built(GO, "peer.go", "go", "build", upstream=upstream)
+
+    def c(self, upstream: int) -> Peer:
+        """Our own design without Python."""
+        return self._built(C, "peer.c", "cc", "-O2", upstream=upstream)
+
+    def _built(self, name: str, source: str, *compiler: str, upstream: int) -> Peer:
+        binary, port = self.where / source.replace(".", "-"), free_port()
         if not binary.exists():
-            subprocess.run(["go", "build", "-o", binary, HERE / "peer.go"], check=True)
-        process = self.stack.enter_context(child(binary, str(port), str(upstream)))
+            subprocess.run([*compiler, "-o", binary, HERE / source], check=True)
+        process = self.stack.enter_context(child(binary, port, upstream))
         wait_listening(port)
-        return Peer(GO, port, process, beside=self._beside())
+        return Peer(name, port, process, beside=self._beside())
 
     def _beside(self) -> "subprocess.Popen[str]":
         if self.beside is None:

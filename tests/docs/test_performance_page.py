@@ -49,7 +49,7 @@ def test_every_goal_was_measured(measured: dict[str, Any]) -> None:
     """No goal is without a value; who it is met by is said, not hidden."""
     rows = figures.goal_rows(measured["figures"])
     assert len(rows) == len(figures.GOALS)
-    assert [goal for goal, _, _, verdict in rows if verdict == "not measured"] == []
+    assert [goal for goal, _, _, _, verdict in rows if verdict == "not measured"] == []
 
 
 ROWS: figures.Rows = {
@@ -66,9 +66,9 @@ ROWS: figures.Rows = {
 def test_a_ratio_is_of_one_round_and_to_the_better_haproxy() -> None:
     """Values of the same round are compared, those that are missing left out; less is better in
     some figures, and there the rival is who has less."""
-    assert figures.to_haproxy(ROWS, "requests/s, 128 connections") == [0.9, 1.2]
+    assert figures.to_haproxy(ROWS, "ours", "requests/s, 128 connections") == [0.9, 1.2]
     assert figures.better_haproxy(ROWS, "ms to cut 1000") == "haproxy tuned"
-    found = {goal.text: goal.find(ROWS) for goal in figures.GOALS}
+    found = {goal.text: goal.find(ROWS, "ours") for goal in figures.GOALS}
     assert found["how much faster 1000 are cut"] == [3.0]
     assert found["latency added at 1 connection"] == [12.0, 8.0]
     assert found["TLS requests/s"] == []
@@ -87,9 +87,27 @@ def test_a_goal_is_met_by_the_median(
     is_least: bool, bound: float, values: list[float], is_met: bool, reached: float
 ) -> None:
     """A bound holds for the median; how far it is reached is above 1 when it is met."""
-    goal = figures.Goal("any", lambda rows: values, bound, is_least)
+    goal = figures.Goal("any", lambda rows, who: values, bound, is_least)
     assert goal.is_met(values) is is_met
     assert goal.reached(values) == reached
+
+
+@pytest.mark.parametrize(
+    ("found", "in_c", "expected"),
+    [
+        ([], [3.0], "not measured"),
+        ([2.0], [1.0], "yes"),
+        ([1.0], [2.0], "**no**; C would"),
+        ([1.0], [1.5], "**no**; nor would C"),
+        ([1.0], [], "**no**"),
+    ],
+)
+def test_a_missed_goal_says_whether_c_would_meet_it(
+    found: list[float], in_c: list[float], expected: str
+) -> None:
+    """The same design in C tells what is Python's, and what is the machine's."""
+    goal = figures.Goal("any", lambda rows, who: [], 2.0, is_least=True)
+    assert figures.verdict(goal, found, in_c) == expected
 
 
 def test_charts_are_drawn_of_whatever_was_measured() -> None:
