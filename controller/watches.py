@@ -75,8 +75,12 @@ class Watches:
         with trio.move_on_after(self._patience_s):
             await folded.wait()
         # A head that does not go on from ours confirms nothing: writes close in time, our Lease
-        # stops moving, and the leader does not wait for us for ever (S6, S16).
-        is_confirmed = folded.is_set() and not self._loop.chronicle.trouble
+        # stops moving, and the leader does not wait for us for ever (S6, S16). Nor does one that
+        # was not there, even when a watch has shown entries meanwhile, so that nobody can tell
+        # whether it was deleted before or after them.
+        chronicle = self._loop.chronicle
+        is_there = stored is not None or not chronicle.ledger.seq
+        is_confirmed = folded.is_set() and is_there and not chronicle.trouble
         return sent_at_s if is_confirmed else None
 
     async def _watch_pods(self) -> None:

@@ -63,6 +63,13 @@ GATEWAYS: tuple[Mutant, ...] = (
         "        self._gateways.serve_until(min(self._head_at_s, self._lease_at_s) + ",
         "        self._gateways.serve_until(self._head_at_s + ",
     ),
+    pod(
+        "a head that is gone confirms what a watch showed",
+        "S6",
+        "watches.py",
+        "        is_there = stored is not None or not chronicle.ledger.seq\n",
+        "        is_there = True\n",
+    ),
     # -- S7: verification
     pod(
         "no head read after the dial",

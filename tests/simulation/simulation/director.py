@@ -20,6 +20,7 @@ from statemachine.invariants import InvariantViolated
 from statemachine.machine import IllegalTransition
 
 from .books import Violation
+from .caretaker import Caretaker
 from .cluster import Cluster
 from .dice import fixed
 from .injector import Injector
@@ -33,7 +34,6 @@ START_LIMIT_S = 60.0
 PROGRESS_LIMIT_S = 120.0
 LOOK_S = 0.5
 TRACE_MAX = 20_000
-PUT_BACK = "is not there as it was written"  # what such a pod says
 NOBODY_LEFT = (
     ("main_lost", ""),
     ("candidate_lost", ""),
@@ -84,6 +84,7 @@ class Director:
     plan: Plan
     cluster: Cluster
     injector: Injector
+    caretaker: Caretaker
     trace: list[str]
     skipped_s: float = 0.0
     explained: str = ""
@@ -201,27 +202,12 @@ class Director:
             while True:
                 await trio.sleep(LOOK_S)
                 self._look()
-                self._put_back_the_ledger()
+                self.caretaker.look()
                 if is_so():
                     return
         head = self.cluster.books.head
         self.cluster.tell_beliefs()
         raise Violation(f"{otherwise} ({head.get('to')}, main {head.get('main')})")
-
-    def _put_back_the_ledger(self) -> None:
-        """A person does what pods that remember nothing ask for: the tail that a hand has changed
-        is put back (S16)."""
-        pods = [life.pod for life in self.cluster.living() if life.pod is not None]
-        if not any(PUT_BACK in pod.loop.chronicle.trouble for pod in pods):
-            return
-        stored, lines = (
-            self.cluster.api.objects[self.cluster.ledger_path()],
-            self.cluster.books.lines,
-        )
-        other = {k: v for k, v in stored["data"].items() if not k.isdecimal()}
-        first = min(int(k) for k in stored["data"] if k.isdecimal())
-        live = {f"{n:08d}": lines[n - 1] for n in range(first, len(lines) + 1)}
-        self.cluster.api.put(self.cluster.ledger_path(), {**stored, "data": {**other, **live}})
 
     def _is_settled(self) -> bool:
         quiet_s = trio.current_time() - self._event_at_s
@@ -291,7 +277,8 @@ def run_plan(plan: Plan, scheduler: Scheduler = by_kernel) -> Verdict:
     failure = ""
     with fixed(plan.seed) as dice, scheduler(plan.seed) as run:
         cluster = Cluster(dice, plan, note)
-        director = Director(plan, cluster, Injector(cluster), trace)
+        injector = Injector(cluster)
+        director = Director(plan, cluster, injector, Caretaker(cluster, injector.people), trace)
         cluster.books.on_event = cluster.on_moment = director.on_moment
         times: list[float] = []
         with cluster.installed(), _without_collector():

@@ -74,6 +74,7 @@ class Relay:
         self.closed_at_s = 0.0  # when RW was last told to be closed
         self.deadline_s = float("-inf")  # of RW, and of readers of who may become main
         self.is_dead = False
+        self._noted: Route | None = None  # of RW, the last by which somebody could write
         self._routed = trio.Event()
 
     @property
@@ -99,9 +100,17 @@ class Relay:
             s for s in self.sessions if is_new_reign or s.upstream.key not in route.keys
         )
         if route.upstreams:
-            self._on_open(self.pod, route)
+            self._note_opening()
             self._stir()
         return cut
+
+    def _note_opening(self) -> None:
+        """Whom clients are led to now. A route that waits behind the deadline leads nobody: what a
+        frozen relay was told long ago it hears when it thaws, and what closes it right after."""
+        route = self.routes.get(Kind.RW)
+        if route is not None and self.writable() is not None and route is not self._noted:
+            self._noted = route
+            self._on_open(self.pod, route)
 
     def _cut_all(self, sessions: Iterable[Session]) -> int:
         gone = list(sessions)
@@ -117,6 +126,7 @@ class Relay:
         """As Gateway.serve_until: what was over stays over, even if nobody looked in time."""
         self._keep_fence()
         self.deadline_s = deadline_s
+        self._note_opening()
         self._stir()
 
     def confirm(self, kind: Kind, upstream: Upstream, asked_at_s: float) -> None:
