@@ -38,6 +38,14 @@ class Change:
     is_drained: bool = False
     fence: str = ""  # "" until main_fenced, then its proof
 
+    @property
+    def may_leave_writes_behind(self) -> bool:
+        """Whether the old main may have acknowledged what no other copy has: it tells its replica
+        before its client, but ignores that the telling failed (MEMGRAPH 3.6a)."""
+        if self.is_drained or self.candidate == self.old_main:
+            return False
+        return self.was_silent or (self.is_planned and self.fence != "dead")
+
 
 @frozen
 class Refused:
@@ -107,6 +115,9 @@ class Cluster:
     """Whether clients may write when the phase allows it."""
     is_main_lost: bool = False
     """The main is gone and nobody else is safe: RW stays closed until it is back."""
+    was_main_silent: bool = False
+    """And it may have gone on for a while, cut off from us: until it is main again, it may hold an
+    acknowledged write that no other member of the sync set has (S13)."""
     rw_closed_seq: Seq = Seq(0)
     """Seq of the last event that closed RW: what gateways must have acknowledged."""
     sync: frozenset[Instance] = frozenset()

@@ -135,9 +135,10 @@ def _sync_lost(c: Cluster, p: e.SyncLost) -> Cluster:
 def _main_lost(c: Cluster, p: e.MainLost) -> Cluster:
     lost = change(c, lost_at_s=p.at_s, is_cooldown_lifted=False)
     after = change(closed(lost), term=next_term(c))
+    silent = p.was_silent or c.was_main_silent
     if p.candidate is None:
-        return change(after, is_main_lost=True)
-    moved = Change(cause=p.cause, old_main=c.main, candidate=p.candidate, was_silent=p.was_silent)
+        return change(after, is_main_lost=True, was_main_silent=silent)
+    moved = Change(cause=p.cause, old_main=c.main, candidate=p.candidate, was_silent=silent)
     return change(after, change=moved, readers=c.readers - {p.candidate})
 
 
@@ -185,7 +186,9 @@ def _candidate_lost(c: Cluster, p: e.CandidateLost) -> Cluster:
     names = () if fenced else c.registrations
     c = change(c, sync=_complete(c))
     if p.candidate is None:
-        return change(c, term=next_term(c), change=None, registrations=names, is_main_lost=True)
+        silent = c.change is not None and c.change.may_leave_writes_behind
+        lost = change(c, is_main_lost=True, was_main_silent=c.was_main_silent or silent)
+        return change(lost, term=next_term(c), change=None, registrations=names)
     after = change(c, term=next_term(c), readers=c.readers - {p.candidate}, registrations=names)
     return _edit_change(
         after, candidate=p.candidate, needs_drain=False, fence="", cause=p.cause, verdict=""
@@ -210,6 +213,7 @@ def _main_promoted(c: Cluster, p: e.MainPromoted) -> Cluster:
         main_term=c.term,
         is_fresh=False,
         is_main_lost=False,
+        was_main_silent=False,
         rw_open=not alone_and_required,
         readers=c.readers - {p.main},
         change=None,
@@ -246,7 +250,8 @@ def _still_refused(c: Cluster, main: Instance) -> tuple[Refused, ...]:
 def _main_returned(c: Cluster, p: e.MainReturned) -> Cluster:
     term = next_term(c)
     alone_and_required = len(c.sync) == 1 and c.durability is Durability.REQUIRED
-    return change(c, term=term, main_term=term, rw_open=not alone_and_required, is_main_lost=False)
+    back = change(c, term=term, main_term=term, is_main_lost=False, was_main_silent=False)
+    return change(back, rw_open=not alone_and_required)
 
 
 def _readers_changed(c: Cluster, p: e.ReadersChanged) -> Cluster:

@@ -130,12 +130,14 @@ def is_empty(view: View, instance: Instance) -> bool:
 def choose_candidate(cluster: Cluster, view: View) -> Instance | None:
     """Who shall be main: the recorded main itself when it can be reached (it is always safe and
     poisons no history, S2, S9), else a reachable member of the sync set, else any member (whose
-    guards will say what is missing). None: the sync set is empty."""
+    guards will say what is missing). One whose pod is being deleted comes behind those that stay,
+    but not when it may hold a write that they lack: that is shared first. None: the sync set is
+    empty."""
 
     def rank(instance: Instance) -> tuple[bool, bool, bool, bool, str]:
         answers = view.is_answering(instance)
         usable = answers and is_ours(cluster, view, instance)
-        leaves = is_leaving(view, instance)
+        leaves = is_leaving(view, instance) and not cluster.was_main_silent
         return (not usable, not answers, leaves, instance != cluster.main, instance)
 
     members = sorted(cluster.sync, key=rank)

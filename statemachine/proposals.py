@@ -173,8 +173,7 @@ def verdict(cluster: Cluster, mode: Mode = Mode.STRICT_SYNC) -> str:
         return "none"
     if mode is Mode.SYNC:
         return "unknown"  # a main goes on without its SYNC replica, and not every version says so
-    may_have = change.was_silent or (change.is_planned and change.fence != "dead")
-    return "at most 1 transaction a writer" if may_have else "none"
+    return "at most 1 transaction a writer" if change.may_leave_writes_behind else "none"
 
 
 def lost_candidate(cluster: Cluster, view: View) -> Iterator[Proposal]:

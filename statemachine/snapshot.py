@@ -132,6 +132,7 @@ _FIELDS: dict[type[AttrsInstance], dict[str, Callable[[Any], Any]]] = {
         "is_fresh": flag,
         "rw_open": flag,
         "is_main_lost": flag,
+        "was_main_silent": flag,
         "rw_closed_seq": number,
         "sync": _set,
         "readers": _set,

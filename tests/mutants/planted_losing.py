@@ -91,6 +91,27 @@ LOSING: tuple[Mutant, ...] = (
         "    owing = (c.owing if _is_drained(c) else c.owing | _known(c)) - sync\n",
         "    owing = (frozenset() if _is_drained(c) else c.owing | _known(c)) - sync\n",
     ),
+    core(
+        "nobody remembers that the lost main was cut off",
+        "S13",
+        "evolve.py",
+        "    silent = p.was_silent or c.was_main_silent\n",
+        "    silent = p.was_silent\n",
+    ),
+    core(
+        "a lost candidate takes along what its main may hold",
+        "S13",
+        "evolve.py",
+        "        silent = c.change is not None and c.change.may_leave_writes_behind\n",
+        "        silent = False\n",
+    ),
+    core(
+        "a main that may hold more is passed over because it leaves",
+        "S13",
+        "facts.py",
+        "        leaves = is_leaving(view, instance) and not cluster.was_main_silent\n",
+        "        leaves = is_leaving(view, instance)\n",
+    ),
     pod(
         "a deleted ledger is a fresh cluster",
         "S16",
