@@ -4,7 +4,8 @@ The listener is level-triggered: out of descriptors it would stay readable and t
 spin. So it is set aside for a moment; the clients wait in the kernel's backlog meanwhile.
 
 What a newcomer gets wrong: closing a listener resets who is in its backlog, also who got there
-between the last accept and the close. So a leaving gateway closes only when nobody comes any more.
+between the last accept and the close. So a leaving gateway closes only when nobody comes any more;
+before that it begins no handshake for a moment, and takes all that were under way.
 """
 
 import select
@@ -19,6 +20,7 @@ from gateway.wire import Socket
 ACCEPTS_MAX = 64  # of one turn, so that a storm of clients does not starve those being served
 PAUSE_S = 0.1
 QUIET_S = 0.5  # nobody came for so long: whoever sends clients here has heard that we leave
+HANDSHAKES_S = 0.2  # handshakes that were begun are over after that
 
 
 class Door:
@@ -34,6 +36,7 @@ class Door:
         self._resume_at_s = NEVER
         self._came_at_s = 0.0  # a client, last
         self._closes_at_s = NEVER  # at the latest
+        self._shuts_at_s = NEVER  # no handshake is begun any more
 
     @property
     def is_open(self) -> bool:
@@ -49,13 +52,19 @@ class Door:
         """Close once nobody has come for QUIET_S, at the latest at `closes_at_s`."""
         self._came_at_s, self._closes_at_s = now_s, closes_at_s
 
-    def _close_in_order(self, *, is_last: bool) -> None:
-        """Take who is in the backlog already; close if that was nobody, or else at the latest."""
+    def _go_on_leaving(self, listener: Socket, now_s: float) -> None:
+        """Take who is in the backlog; begin to close when that was nobody, or when it is time."""
+        is_last = now_s >= self._closes_at_s - HANDSHAKES_S
+        if self._shuts_at_s == NEVER and not is_last and now_s < self._came_at_s + QUIET_S:
+            return
         before_s = self._came_at_s
         for _ in range(wire.BACKLOG // ACCEPTS_MAX + 1):
             self._on_clients(select.EPOLLIN)
-        if is_last or self._came_at_s == before_s:
+        if now_s >= self._shuts_at_s:
             self.close()
+        elif self._shuts_at_s == NEVER and (is_last or self._came_at_s == before_s):
+            wire.begin_no_handshake(listener)
+            self._shuts_at_s = now_s + HANDSHAKES_S
 
     def close(self) -> None:
         """Close the listener; the kernel resets who was still in its backlog."""
@@ -68,9 +77,8 @@ class Door:
 
     def tick(self, now_s: float) -> None:
         """Look again when the pause is over; close when it is time."""
-        is_last = now_s >= self._closes_at_s
-        if is_last or (self._closes_at_s < NEVER and now_s >= self._came_at_s + QUIET_S):
-            self._close_in_order(is_last=is_last)
+        if self._listener is not None and self._closes_at_s < NEVER:
+            self._go_on_leaving(self._listener, now_s)
         if self._listener is not None and now_s >= self._resume_at_s:
             self._resume_at_s = NEVER
             self._pump.watch(self._listener, select.EPOLLIN, self._on_clients)

@@ -9,6 +9,8 @@ import os
 import socket
 import struct
 import termios
+from array import array
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +59,20 @@ _TCP, _NODELAY = int(socket.IPPROTO_TCP), int(socket.TCP_NODELAY)
 _SOCKET, _LINGER = int(socket.SOL_SOCKET), int(socket.SO_LINGER)
 _EPHEMERAL = _ephemeral_ports()
 _LINGER_NOTHING = struct.pack("ii", 1, 0)
-_ROOM = bytes(4)
+_ROOM = bytearray(4)  # to be written into: of bytes Python would first find out that it must not
 _LINGER_OFF = struct.pack("ii", 0, 0)
+_ATTACH_FILTER = 26  # SO_ATTACH_FILTER, which socket does not name
+# of a TCP segment: take byte 13, the flags; keep SYN and ACK; drop it if that is SYN alone
+_NO_SYN = b"".join(
+    struct.pack("HBBI", *step)
+    for step in (
+        (0x30, 0, 0, 13),  # BPF_LD | BPF_B | BPF_ABS
+        (0x54, 0, 0, 0x12),  # BPF_ALU | BPF_AND | BPF_K
+        (0x15, 0, 1, 0x02),  # BPF_JMP | BPF_JEQ | BPF_K
+        (0x06, 0, 0, 0),  # BPF_RET: nothing of it
+        (0x06, 0, 0, 0xFFFFFFFF),  # BPF_RET: all of it
+    )
+)
 _KEEP_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S),
@@ -131,6 +145,16 @@ def listen(host: str, port: int, *, is_shared: bool = False) -> Socket:
     return sock
 
 
+def begin_no_handshake(listener: Socket) -> None:
+    """From now on the kernel leaves a client's first packet (SYN) to this listener unanswered:
+    who was answered before gets through, who comes now tries again until the listener is closed,
+    and is then refused. Where the kernel knows no such filter, all goes on as before."""
+    steps = array("B", _NO_SYN)  # an object whose address Python tells
+    program = struct.pack("HP", len(steps) // struct.calcsize("HBBI"), steps.buffer_info()[0])
+    with suppress(OSError):
+        listener.setsockopt(_SOCKET, _ATTACH_FILTER, program)
+
+
 def accept(listener: Socket) -> tuple[int, Any]:
     """The next client's descriptor and its address, as the kernel has it.
 
@@ -177,8 +201,9 @@ def let_linger(sock: Socket) -> None:
 
 def has_arrived(fd: int) -> bool:
     """Whether the other side has acknowledged everything; after a shutdown our end, too. To look
-    costs a fifth of `let_linger`: bytes for an option are first tried as a number by Python."""
-    return not any(fcntl.ioctl(fd, termios.TIOCOUTQ, _ROOM))
+    costs a third of `let_linger`: bytes for an option are first tried as a number by Python."""
+    fcntl.ioctl(fd, termios.TIOCOUTQ, _ROOM)
+    return not any(_ROOM)
 
 
 def has_met_itself(sock: Socket, way: Way) -> bool:

@@ -1,6 +1,8 @@
 """A gateway that leaves: who is served goes on, who comes is turned away, and it ends in time."""
 
+import errno
 import os
+import select
 import signal
 import socket
 from functools import partial
@@ -13,13 +15,15 @@ from test_workers import pod
 
 from controller.departure import Departure
 from controller.gateways import STILL_TAKES_S, Gateways
-from gateway import Kind, Limits, Route, Upstream
+from gateway import Kind, Limits, Route, Upstream, wire
+from gateway.door import HANDSHAKES_S
 from gateway.door import QUIET_S as QUIET_DOOR_S
 from gateway.drain import QUIET_S
 from gateway.floor import LAST_CALL_S
 from gateway.reasons import Ending, Refusal
 
 LISTEN = "0A"
+SYN_SENT = 2
 
 
 def refuses(address: tuple[str, int]) -> bool:
@@ -96,6 +100,7 @@ def test_a_leaving_gateway_takes_clients_for_as_long_as_some_come() -> None:
         assert w.desk.counters().accepted == 11
         assert try_recv(late) is None
         w.pass_time(QUIET_DOOR_S)
+        w.pass_time(HANDSHAKES_S)
         assert refuses(w.address)
 
 
@@ -105,13 +110,75 @@ def test_a_leaving_gateway_takes_clients_for_half_of_its_time_at_most() -> None:
         server = w.server()
         w.route(1, server.upstream())
         w.desk.leave(w.clock.now_s + 10)
-        for _ in range(12):
+        for _ in range(11):
             w.pass_time(0.4)
             w.joined(server)
         w.client()  # is in the backlog at the end, and taken
-        w.pass_time(0.3)
+        w.pass_time(0.5)
+        w.pass_time(HANDSHAKES_S)
         assert refuses(w.address)
-        assert w.desk.counters().accepted == 13
+        assert w.desk.counters().accepted == 12
+
+
+def knock(w: World) -> socket.socket:
+    """A client whose connect does not wait."""
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.connect_ex(w.address)
+    w.clients.append(sock)
+    return sock
+
+
+def has_an_answer(sock: socket.socket) -> bool:
+    """Whether the kernel has answered its connect, by whatever."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != SYN_SENT
+
+
+def test_nobody_is_reset_in_the_backlog_of_a_closing_listener(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever had an answer from the kernel is served, also one that came after the last look and
+    before handshakes ended; whoever comes later has none, and is refused when it tries again. So
+    no client gets a connection that is reset."""
+    at_the_end, after_it = [], []
+    with world() as w:
+        begin_no_handshake, forget = wire.begin_no_handshake, w.desk.pump.forget
+
+        def begin(listener: wire.Socket) -> None:
+            at_the_end.append(knock(w))
+            begin_no_handshake(listener)
+
+        def forget_then_closed(listener: wire.Socket) -> None:
+            after_it.append(knock(w))
+            forget(listener)
+
+        monkeypatch.setattr(wire, "begin_no_handshake", begin)
+        monkeypatch.setattr(w.desk.pump, "forget", forget_then_closed)
+        server = w.server()
+        w.route(1, server.upstream())
+        w.desk.leave(w.clock.now_s + 10)
+        w.pass_time(QUIET_DOOR_S)
+        (client,) = at_the_end
+        assert has_an_answer(client)
+        w.pass_time(HANDSHAKES_S)
+        w.until(lambda: server.poll() == 1 and w.asked)
+        w.confirm_all()
+        client.send(b"served")
+        assert w.receive(server.accepted[0], 6) == b"served"
+        (late,) = after_it
+        assert not has_an_answer(late)
+        select.select([], [late], [], 10)
+        assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+
+
+def test_where_the_kernel_filters_nothing_a_gateway_leaves_all_the_same() -> None:
+    """Elsewhere than on Linux's own network stack there may be no such filter."""
+
+    class Refusing:
+        def setsockopt(self, level: int, option: int, value: bytes) -> None:
+            raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+
+    wire.begin_no_handshake(Refusing())  # type: ignore[arg-type]
 
 
 def test_who_waits_while_a_gateway_leaves() -> None:
