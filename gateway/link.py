@@ -10,6 +10,7 @@ number; so `End.sock` is made only when something else has to be done with the s
 """
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -19,6 +20,9 @@ from gateway.reasons import Ending
 from gateway.wire import Socket
 
 NEVER = float("inf")
+# Of one read, until an end has once filled it: what Python gives room from its own store. More
+# comes from malloc, which tidies up after each message.
+SMALL_BYTES = 512 - sys.getsizeof(b"")
 
 JOINED = 1  # relayed; until then events go to the owner
 BULK = 2  # reading goes through a pipe (splice)
@@ -69,6 +73,7 @@ class End:
       fd: its descriptor, -1 once it is closed: the number may have a new owner then.
       to: the peer's descriptor while one read and one write will do; None: the careful path.
       fence: on the end whose bytes go to the client, where these have a deadline; else None.
+      read_bytes: of one read; SMALL_BYTES until that was too little.
       delivered_bytes: read here and taken by the peer's socket.
       pending: what is still to be written *to this* socket.
       flags: JOINED and the others above.
@@ -83,6 +88,7 @@ class End:
         "link",
         "peer",
         "pending",
+        "read_bytes",
         "to",
     )
     peer: "End"
@@ -94,6 +100,7 @@ class End:
         self.to: int | None = None
         self.fence: Fence | None = None
         self.pending: Pending | None = None
+        self.read_bytes = SMALL_BYTES
         self.delivered_bytes = 0
         self.flags = 0
 

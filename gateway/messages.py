@@ -21,6 +21,7 @@ from gateway.route import Kind, Limits, ProxyProtocol, Route
 VERSION = 1
 PACKET_BYTES_MAX = 60_000  # below the kernel's limit for one packet of a socket pair
 SENTENCE_CHARS_MAX = 2000
+_ENCODER = json.JSONEncoder(separators=(",", ":"))  # json.dumps makes one for each call
 
 
 @attrs.frozen
@@ -128,7 +129,7 @@ def encode(message: Message) -> bytes:
     """One packet."""
     name = type(message).__name__
     fields = attrs.asdict(message, value_serializer=_plain)
-    return json.dumps({"v": VERSION, "is": name, **fields}, separators=(",", ":")).encode()
+    return _ENCODER.encode({"v": VERSION, "is": name, **fields}).encode()
 
 
 def _plain(_: Any, __: Any, value: Any) -> Any:

@@ -21,7 +21,7 @@ from gateway.pending import Pending
 from gateway.pipes import PIPE_BYTES_MIN, PipePool
 from gateway.reasons import Ending
 
-READ_BYTES = 32768  # of one recv; larger ones make malloc tidy up after each message
+READ_BYTES = 32768  # of one read of an end that has had more than SMALL_BYTES to say at once
 BULK_BYTES_MIN = 16384  # one read of that much goes to a pipe; less in a turn, back again
 TURN_ROUNDS = 4  # reads of one end before others have their turn
 SHUT_WR = int(socket.SHUT_WR)  # an IntEnum costs a Python call
@@ -87,10 +87,13 @@ class Mover:
                 end.flags |= LEFT
             self.pull(end)
 
-    def go_bulk(self, end: End, *, is_dry: bool) -> None:
-        """What end sends is worth a pipe."""
-        end.flags |= BULK
-        end.settle()
+    def on_large(self, end: End, size_bytes: int, *, is_last: bool) -> None:
+        """A read brought SMALL_BYTES or more: the next ones may bring more, or go to a pipe."""
+        is_dry = size_bytes < end.read_bytes and not is_last
+        end.read_bytes = self.read_bytes
+        if size_bytes >= self.bulk_bytes_min:
+            end.flags |= BULK
+            end.settle()
         if not is_dry:
             self.pull(end)
 

@@ -15,7 +15,18 @@ import os
 import select
 from collections.abc import Callable, Sequence
 
-from gateway.link import JOINED, LEFT, METERED, NEVER, SPOKE, End, Fence, Link, Watch
+from gateway.link import (
+    JOINED,
+    LEFT,
+    METERED,
+    NEVER,
+    SMALL_BYTES,
+    SPOKE,
+    End,
+    Fence,
+    Link,
+    Watch,
+)
 from gateway.mover import Mover
 from gateway.pending import Pending
 from gateway.reasons import Ending
@@ -149,21 +160,21 @@ class Pump:
         Written out flat: each call in here would be paid for by every message.
         """
         table, clock, mover, read, write = self._table, self._clock, self.mover, os.read, os.write
-        read_bytes, bulk_bytes_min = mover.read_bytes, mover.bulk_bytes_min
+        small_bytes = SMALL_BYTES
         others: Others = []
         for fd, event in events:
             end = table[fd]
             if end is None:
                 continue  # closed earlier in this batch
-            to = end.to
-            if to is None or event & IN_ERR != IN:
+            to, is_last = end.to, event > IN_OUT
+            if to is None or (is_last and event & IN_ERR != IN):
                 if end.flags & JOINED:
                     mover.on_event(end, event)
                 else:
                     others.append((fd, end, event))
                 continue
             try:
-                data = read(fd, read_bytes)
+                data = read(fd, end.read_bytes)
             except BlockingIOError:
                 continue
             except OSError:
@@ -185,13 +196,13 @@ class Pump:
                 continue
             end.delivered_bytes += sent_bytes
             end.link.last = end
-            if event > IN_OUT:
+            if is_last:
                 end.flags |= LEFT  # no other event will tell of its end
             if sent_bytes < len(data):
                 mover.block(end, Pending(memoryview(data)[sent_bytes:], None, 0))
-            elif sent_bytes >= bulk_bytes_min:
-                mover.go_bulk(end, is_dry=sent_bytes < read_bytes and event <= IN_OUT)
-            elif event > IN_OUT:
+            elif sent_bytes >= small_bytes:
+                mover.on_large(end, sent_bytes, is_last=is_last)
+            elif is_last:
                 mover.pull(end)
         return others
 
@@ -201,8 +212,7 @@ class Pump:
         """End a link now: kernel buffers are discarded, both sides see a reset."""
         if not link.is_open:
             return
-        self._take_out(link)
-        client, upstream = link.ends
+        client, upstream = self._take_out(link)
         client.reset()  # first: no answer of the old upstream can follow
         upstream.close()  # which is a reset
         self._over(link, reason)
@@ -228,8 +238,7 @@ class Pump:
 
     def finish(self, link: Link, reason: Ending) -> None:
         """Close both sockets in order: what the kernel still holds is delivered."""
-        self._take_out(link)
-        client, upstream = link.ends
+        client, upstream = self._take_out(link)
         client.close()
         upstream.close_in_order(is_shut=reason is CLIENT_CLOSED)
         self._over(link, reason)
@@ -238,10 +247,12 @@ class Pump:
         link.owner.on_end(link, reason)
         link.let_go()
 
-    def _take_out(self, link: Link) -> None:
+    def _take_out(self, link: Link) -> tuple[End, End]:
         link.is_open = False
-        for end in link.ends:
-            self._take_out_end(end)
+        client, upstream = link.ends
+        self._take_out_end(client)
+        self._take_out_end(upstream)
+        return client, upstream
 
     def _take_out_end(self, end: End) -> None:
         self._table[end.fd] = None  # closing takes it out of the epoll set

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import bulk, mover, pipes
-from gateway.link import End, Watch
+from gateway.link import SMALL_BYTES, End, Watch
 from gateway.reasons import Ending
 from gateway.route import Kind, Limits
 from gateway.session import Session
@@ -103,6 +103,32 @@ def test_bulk_is_whole(direction: str) -> None:
         assert got == sent == size
         assert digest.digest() == hashlib.sha256(chunk * 64).digest()
         assert w.desk.pump.mover.pipes.open_count >= 1, "the flow never used a pipe"
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+@pytest.mark.parametrize("beside", [-1, 0, 1])
+@pytest.mark.parametrize("read_bytes", [SMALL_BYTES, mover.READ_BYTES])
+def test_a_message_as_long_as_a_read(read_bytes: int, beside: int, *, is_last: bool) -> None:
+    """A read that was filled is followed by another one, also when the end came with the bytes;
+    an end that has sent more than a small read takes is read in large ones from then on."""
+    size = read_bytes + beside
+    with world() as w:
+        server = w.server()
+        w.route(1, server.upstream())
+        client, upstream = w.joined(server)
+        for turn in range(1 if is_last else 3):
+            message = random.Random(turn).randbytes(size)
+            client.sendall(message)
+            if is_last:
+                client.shutdown(socket.SHUT_WR)
+            assert w.receive(upstream, size) == message
+        if is_last:
+            w.until(lambda: try_recv(upstream) == b"")
+        else:
+            (session,) = w.desk.floor.sessions
+            expected = SMALL_BYTES if size < SMALL_BYTES else mover.READ_BYTES
+            assert session.client.read_bytes == expected
+            assert session.ends[1].read_bytes == SMALL_BYTES
 
 
 @pytest.mark.parametrize("first", ["client", "upstream"])
