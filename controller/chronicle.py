@@ -34,7 +34,7 @@ from statemachine.archive import bridge, why_implausible
 from statemachine.codec import LedgerCorrupt, decode
 from statemachine.events import Event, LeaderElected
 from statemachine.ids import Seq
-from statemachine.ledger import Ledger, broken_seal, fold, fold_on
+from statemachine.ledger import Ledger, broken_seal, fold, fold_on, why_gone
 from statemachine.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
@@ -72,6 +72,7 @@ class Chronicle:
         self.missing: tuple[int, ...] = ()  # archives for want of which this copy stays behind
         self.is_uncertain = False
         self.was_read = False
+        self._told_seq = Seq(0)  # by the gateways' Leases: so many entries have been there
 
     @property
     def is_behind(self) -> bool:
@@ -94,7 +95,13 @@ class Chronicle:
             self._take(stored, known)
         elif self.ledger is known:  # else somebody created it meanwhile
             self._stored = self._ahead = None
-            self._tell("the ledger was deleted" if known.seq else "")
+            self._tell(why_gone(self.ledger.seq, self._told_seq))
+
+    def hear(self, told_seq: Seq) -> None:
+        """A gateway's Lease tells of so many entries, perhaps since before we were there."""
+        self._told_seq = max(self._told_seq, told_seq)
+        if self.was_read and self._stored is None and not (self.ledger.seq or self.is_behind):
+            self._tell(why_gone(self.ledger.seq, self._told_seq))
 
     def take_picture(self, stored: StoredLedger | None) -> None:
         """Take in what a watch showed. It may be old: a mere prefix of our copy says nothing."""

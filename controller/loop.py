@@ -24,6 +24,7 @@ from statemachine.archive import archived_event, who_cannot_read
 from statemachine.cluster import Cluster
 from statemachine.decide import Refusal, decide
 from statemachine.events import Event
+from statemachine.ids import Seq
 from statemachine.ledger import Ledger
 from statemachine.observations import (
     CommandEnded,
@@ -179,6 +180,7 @@ class Loop:
 
     async def turn(self) -> None:
         """Decide and append until nothing is due, then hand out the commands owed."""
+        self.chronicle.hear(_told_by(self.view))
         self._fold()
         for _ in range(EVENTS_A_TURN_MAX):
             if not await self._decide_once():
@@ -197,6 +199,8 @@ class Loop:
             return False
         if self.chronicle.trouble:
             return not self.chronicle.is_behind and await self._restore()
+        if not self.cluster.seq and self.view.gateways_first_read_s is None:
+            return False  # their Leases may tell of a ledger that is gone (S16)
         decision = decide(self.cluster, self.view)
         if isinstance(decision, Event):
             return await self._append(decision)
@@ -242,7 +246,7 @@ class Loop:
         if not self.cluster.seq:
             self._tell("this pod has verified no entry of the ledger, and nothing to restore from")
             return False
-        seen = max((g.facts.acked_seq for g in self.view.gateways), default=0)
+        seen = _told_by(self.view)
         if seen > self.chronicle.ledger.seq:
             self._tell(f"a gateway has seen event {seen}, this pod only {self.cluster.seq}")
             return False
@@ -274,6 +278,11 @@ class Loop:
         self._observe(LeadershipChanged(trio.current_time(), identity))
         if not identity:
             self.refusals = ()
+
+
+def _told_by(view: View) -> Seq:
+    """How many entries the ledger has had, as the gateways' Leases tell."""
+    return max((g.facts.told_seq for g in view.gateways), default=Seq(0))
 
 
 def _reign_of(identity: str) -> str:

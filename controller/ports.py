@@ -69,8 +69,11 @@ class GatewayLeases(Protocol):
     """The gateway Lease of each controller pod: `<release>-gateway-<pod>`, no ownerReference."""
 
     async def put(self, facts: GatewayFacts) -> None:
-        """Create or renew this pod's Lease so that it says `facts` (annotations); renewTime moves
-        on every call. Raises KubeUnavailable, KubeForbidden, KubeRefused."""
+        """Create or renew this pod's Lease so that it says `facts` (annotations), and as
+        `earlier_seq` what it told when this process found it, as long as `facts` acknowledge
+        nothing; renewTime moves on every call.
+
+        Raises KubeUnavailable, KubeForbidden, KubeRefused."""
 
     async def list_quorum(self) -> tuple[GatewayFacts, ...]:
         """All gateway Leases of the release, read from the API server itself."""

@@ -167,6 +167,24 @@ def broken_seal(seq: int, head: str, annotations: Mapping[str, str]) -> str:
     )
 
 
+def why_gone(known_seq: int, told_seq: int) -> str:
+    """What is wrong when no ledger is stored; "" = nothing, there never was one.
+
+    Args:
+        known_seq: How many entries this process has verified.
+        told_seq: How many the gateways' Leases tell of. They outlive the ledger, and it is never
+            begun anew while one of them remembers it: another process may do so too.
+    """
+    if known_seq:
+        return "the ledger was deleted"
+    if not told_seq:
+        return ""
+    return (
+        f"the ledger is gone: a gateway has acknowledged entry {told_seq}, and this pod remembers "
+        "none; put it back, or, to begin anew, stop the controllers and delete the gateways' Leases"
+    )
+
+
 def fold(data: Mapping[str, str]) -> Ledger:
     """The verified ledger of a ConfigMap's `data`.
 

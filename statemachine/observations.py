@@ -118,6 +118,14 @@ class GatewayFacts:
     ledger_format: int = 1
     """The newest that its version reads (`ledger.FORMAT`); versions before there were two say
     nothing."""
+    earlier_seq: Seq = Seq(0)
+    """What an earlier process of the pod acknowledged, for as long as this one has acknowledged
+    nothing."""
+
+    @property
+    def told_seq(self) -> Seq:
+        """A ledger of so many entries has been there (S16)."""
+        return max(self.acked_seq, self.earlier_seq)
 
 
 @frozen

@@ -10,7 +10,10 @@ import math
 from collections.abc import Callable
 from datetime import datetime
 
+from attrs import evolve
+
 from controller.errors import KubeNotFound, KubeRefused
+from statemachine.ids import Seq
 from statemachine.observations import GatewayFacts
 
 from .names import FIELD_MANAGER, KubeNames, KubeTimes
@@ -31,9 +34,12 @@ class KubeGatewayLeases:
     ) -> None:
         self._transport, self._names, self._times, self._now = transport, names, times, now
         self._version: str | None = None
+        self._earlier = Seq(0)  # what it said when this process found it
 
     async def put(self, facts: GatewayFacts) -> None:
         """See `GatewayLeases.put`. Somebody else's edit, or a deleted Lease, is written over once.
+        What an earlier process acknowledged stays in it until this one acknowledges something: a
+        ledger that is gone may have left no other trace (S16).
 
         Cancellation: the write may have happened; the next one meets its version, and asks.
         """
@@ -72,11 +78,13 @@ class KubeGatewayLeases:
             )
         except KubeNotFound:
             return ""
+        self._earlier = gateway_facts_of(self._names, lease).told_seq
         return version_of(lease)
 
     async def _write(self, facts: GatewayFacts, version: str) -> str:
         """Write over `version` ("" creates); return the new one."""
-        body = self._body(facts)
+        earlier = Seq(0) if facts.acked_seq else self._earlier
+        body = self._body(evolve(facts, earlier_seq=earlier))
         if version:
             body["metadata"]["resourceVersion"] = version
         written = await self._transport.request(

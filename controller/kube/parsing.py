@@ -21,7 +21,7 @@ from .transport import Json
 _PREFIX = "memgraph-controller/"
 ACKED_SEQ, RW_OPEN, TERM = _PREFIX + "acked-seq", _PREFIX + "rw-open", _PREFIX + "term"
 SESSIONS, VANTAGE = _PREFIX + "sessions", _PREFIX + "vantage"
-LEDGER_FORMAT = _PREFIX + "ledger-format"
+LEDGER_FORMAT, EARLIER_SEQ = _PREFIX + "ledger-format", _PREFIX + "earlier-seq"
 
 
 def mapping(value: Any) -> Json:
@@ -131,6 +131,7 @@ def gateway_facts_of(names: KubeNames, lease: Json) -> GatewayFacts:
         sessions=number(notes.get(SESSIONS)),
         vantage=_vantage(notes.get(VANTAGE, "")),
         ledger_format=number(notes.get(LEDGER_FORMAT)) or 1,
+        earlier_seq=Seq(number(notes.get(EARLIER_SEQ))),
     )
 
 
@@ -150,6 +151,7 @@ def gateway_notes(facts: GatewayFacts) -> dict[str, str]:
         SESSIONS: str(facts.sessions),
         VANTAGE: json.dumps(dict(facts.vantage), separators=(",", ":"), sort_keys=True),
         LEDGER_FORMAT: str(facts.ledger_format),
+        EARLIER_SEQ: str(facts.earlier_seq),
     }
 
 

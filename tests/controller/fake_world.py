@@ -28,7 +28,7 @@ from controller.pod import Adapters, ControllerPod, PodSettings, Reign
 from controller.ports import Carried, ProbeAnswer, StoredArchive, StoredLedger
 from gateway import Route
 from statemachine.archive import LIMITS, Limits
-from statemachine.ids import Incarnation, Instance, Mode, Role, RowStatus
+from statemachine.ids import Incarnation, Instance, Mode, Role, RowStatus, Seq
 from statemachine.observations import Container, GatewayFacts, PodFacts, Request, Row
 from statemachine.view import Policy
 
@@ -76,6 +76,7 @@ class World:
     takes_back: bool = True  # else who ends a reign by itself holds the Lease anew at once
     leaseless: set[str] = field(factory=set)  # pods whose Lease writes are refused
     deaf: set[str] = field(factory=set)  # pods whose watch of the ledger stays silent
+    unlisted: set[str] = field(factory=set)  # pods that are not shown the gateways' Leases
     requests: dict[str, Request] = field(factory=dict)
     lost_closings: int = 0  # removals of requests that are never carried out
     wall_ahead_s: float = 1_800_000_000.0  # the people's clock over the virtual one
@@ -245,7 +246,9 @@ class FakeLeases:
         self.world.check_api()
         if facts.pod in self.world.leaseless:
             raise KubeForbidden("403: update of leases")
-        stamped = evolve(facts, stamp=str(next(self.world.versions)))
+        before = self.world.leases.get(facts.pod)
+        earlier = before.told_seq if before and not facts.acked_seq else Seq(0)
+        stamped = evolve(facts, stamp=str(next(self.world.versions)), earlier_seq=earlier)
         self.world.leases[facts.pod] = stamped
         self.world.stir()
 
@@ -269,7 +272,12 @@ class FakeInformers:
 
     async def watch_gateways(self, handler: Any, on_trouble: Any) -> None:
         """Gateway Leases."""
-        await self._watch(lambda: handler(tuple(self.world.leases.values())))
+
+        async def show() -> None:
+            if self.pod not in self.world.unlisted:
+                await handler(tuple(self.world.leases.values()))
+
+        await self._watch(show)
 
     async def watch_ledger(self, handler: Any, on_trouble: Any) -> None:
         """The ledger."""

@@ -93,6 +93,23 @@ async def test_a_restarted_pod_goes_on_with_its_lease(
     assert [f.acked_seq for f in await leases.list_quorum()] == [9]
 
 
+async def test_a_restarted_pod_keeps_what_its_predecessor_told(
+    leases: KubeGatewayLeases, transport: Transport
+) -> None:
+    """S16: however often it restarts, until it has acknowledged something itself: a ledger that is
+    gone may have left no other trace."""
+    await leases.put(facts(7))
+    for _ in range(2):
+        again = KubeGatewayLeases(transport, NAMES, TIMES)
+        await again.put(facts(0))
+        await again.put(facts(0))
+        (told,) = await leases.list_quorum()
+        assert (told.acked_seq, told.earlier_seq, told.told_seq) == (0, 7, 7)
+    await again.put(facts(3))
+    (told,) = await leases.list_quorum()
+    assert (told.acked_seq, told.earlier_seq, told.told_seq) == (3, 0, 3)
+
+
 async def test_list_is_of_this_release_alone(leases: KubeGatewayLeases, server: Server) -> None:
     """Gateways of other pods are listed, those of other releases in the namespace are not."""
     await leases.put(facts(1))

@@ -21,6 +21,14 @@ ADAPTERS: tuple[Mutant, ...] = (
         KUBE,
     ),
     Mutant(
+        "a restarted gateway forgets that there was a ledger",
+        "S16",
+        "controller/kube/gateway_leases.py",
+        "        earlier = Seq(0) if facts.acked_seq else self._earlier\n",
+        "        earlier = Seq(0)\n",
+        KUBE,
+    ),
+    Mutant(
         "a pod is deleted by name alone",
         "S9",
         "controller/kube/pod_control.py",

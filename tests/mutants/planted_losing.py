@@ -59,7 +59,7 @@ LOSING: tuple[Mutant, ...] = (
         "the verdict is always none",
         "S13",
         "proposals.py",
-        '    return "at most 1 transaction a writer" if may_have else "none"\n',
+        '    return "at most 1 transaction a writer" if change.may_leave_writes_behind else "none"\n',
         '    return "none"\n',
     ),
     core(
@@ -116,8 +116,23 @@ LOSING: tuple[Mutant, ...] = (
         "a deleted ledger is a fresh cluster",
         "S16",
         "chronicle.py",
-        '            self._tell("the ledger was deleted" if known.seq else "")\n',
-        "            self.ledger = Ledger()\n",
+        "            self._stored = self._ahead = None\n"
+        "            self._tell(why_gone(self.ledger.seq, self._told_seq))\n",
+        "            self._stored = self._ahead = None\n            self.ledger = Ledger()\n",
+    ),
+    core(
+        "a ledger that is gone is begun anew",
+        "S16",
+        "ledger.py",
+        "    if not told_seq:\n",
+        "    if told_seq >= 0:\n",
+    ),
+    pod(
+        "a ledger is begun before the gateways' Leases are known",
+        "S16",
+        "loop.py",
+        "        if not self.cluster.seq and self.view.gateways_first_read_s is None:\n",
+        "        if self.view.gateways_first_read_s == -1.0:\n",
     ),
     pod(
         "an edited tail is believed",

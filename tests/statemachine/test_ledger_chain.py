@@ -10,7 +10,7 @@ from statemachine import events as e
 from statemachine.codec import LINE_BYTES_MAX, LedgerCorrupt, decode, key_of
 from statemachine.events import Event
 from statemachine.ids import Durability, Instance, Mode, Phase
-from statemachine.ledger import TEXT_MAX, Ledger, fold, fold_on
+from statemachine.ledger import TEXT_MAX, Ledger, fold, fold_on, why_gone
 
 A, B = Instance("memgraph-0"), Instance("memgraph-1")
 BO, DE, OP = Phase.BOOTSTRAP, Phase.DEGRADED, Phase.OPERATIONAL
@@ -156,6 +156,24 @@ def test_a_cut_or_foreign_ledger_does_not_continue() -> None:
     assert not written(3).continues(written())
     other = Ledger().append(Event(e.LeaderElected("c9"), BO, BO, "why"), at="", by="", entry_id="i")
     assert not written().continues(other)
+
+
+@pytest.mark.parametrize(
+    ("known", "told", "why"),
+    [
+        (0, 0, ""),
+        (5, 0, "the ledger was deleted"),
+        (5, 9, "the ledger was deleted"),
+        (
+            0,
+            9,
+            "the ledger is gone: a gateway has acknowledged entry 9, and this pod remembers none",
+        ),
+    ],
+)
+def test_where_no_ledger_is_stored(known: int, told: int, why: str) -> None:
+    """S16: that is a beginning only where nobody knows of one that was there."""
+    assert why_gone(known, told).partition(";")[0] == why
 
 
 def test_annotations_repeat_for_columns_only() -> None:

@@ -5,10 +5,12 @@ runbooks say, no more. What a newcomer gets wrong: whoever is asked for somethin
 the product may do must be able to do it, or else asking was idle.
 """
 
+from .api import SERVER_SIDE
 from .cluster import Cluster
 from .people import People
 
-PUT_BACK = "is not there as it was written"  # of the last entry, without memory (S16)
+PUT_BACK = ("is not there as it was written", "the ledger is gone", "a gateway has seen event")
+"""What pods say that cannot go on from the stored ledger, and remember no newer one (S16)."""
 FOREIGN = ("registration_opened", "not empty")  # (trigger, what the refusal ends with) (S10)
 
 
@@ -25,16 +27,15 @@ class Caretaker:
         self._have_foreign_data_set_aside()
 
     def _put_back_the_ledger(self) -> None:
-        """Its tail, which a hand has changed while nobody remembered it (S16)."""
-        pods = [life.pod for life in self._cluster.living() if life.pod is not None]
-        if not any(PUT_BACK in pod.loop.chronicle.trouble for pod in pods):
+        """From a backup: a hand has changed or deleted it while nobody remembered it (S16)."""
+        loops = [life.pod.loop for life in self._cluster.living() if life.pod is not None]
+        said = [text for loop in loops for text in (loop.chronicle.trouble, loop.trouble)]
+        if not any(what in text for what in PUT_BACK for text in said):
             return
-        path, lines = self._cluster.ledger_path(), self._cluster.books.lines
-        stored = self._cluster.api.objects[path]
-        other = {k: v for k, v in stored["data"].items() if not k.isdecimal()}
-        first = min(int(k) for k in stored["data"] if k.isdecimal())
-        live = {f"{n:08d}": lines[n - 1] for n in range(first, len(lines) + 1)}
-        self._cluster.api.put(path, {**stored, "data": {**other, **live}})
+        path, kept = self._cluster.ledger_path(), self._cluster.backup
+        if kept is not None and self._cluster.api.objects.get(path, {}).get("data") != kept["data"]:
+            meta = {k: v for k, v in kept["metadata"].items() if k not in SERVER_SIDE}
+            self._cluster.api.put(path, {**kept, "metadata": meta})
 
     def _have_foreign_data_set_aside(self) -> None:
         """Data of nobody knows where on a member: written around the gateways after it had lost its

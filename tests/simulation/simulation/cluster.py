@@ -30,6 +30,7 @@ from controller.kube import (
     KubeTimes,
     LeaseLeadership,
 )
+from controller.kube.transport import Json
 from controller.memgraph import BoltInstances, MemgraphAccess
 from controller.pod import Adapters, ControllerPod, PodSettings, Reign
 from statemachine.archive import LIMITS, Limits
@@ -96,6 +97,7 @@ class Cluster:
         self.lives: dict[str, Life] = {}
         self.skews_s: dict[str, float] = {}
         self.dead_for_good: set[str] = set()
+        self.backup: Json | None = None  # the ledger's object as a controller wrote it last
         self.on_moment: Callable[[str], None] = lambda moment: None
         self.api_trouble: Callable[[str, str, str], Trouble | None] = lambda *_: None
         self.watch_lag_s: Callable[[str, str], float] | None = None
@@ -319,6 +321,7 @@ class Cluster:
     def _on_write(self, method: str, path: str, old: Any, new: Any) -> None:
         if path.endswith(f"/{self.names.ledger}") and new is not None:
             self.books.ledger_written(new["data"])
+            self.backup = self.backup if self.books.is_hand_edit else new
 
     def _on_sent(self, actor: str, peer: Memgraph, process: int, statement: str) -> None:
         self.rules.sent(actor, peer, process, statement)
