@@ -59,7 +59,8 @@ LOSING: tuple[Mutant, ...] = (
         "the verdict is always none",
         "S13",
         "proposals.py",
-        '    return "at most 1 transaction a writer" if change.may_leave_writes_behind else "none"\n',
+        '    return "at most 1 transaction a writer" if change.may_leave_writes_behind '
+        'else "none"\n',
         '    return "none"\n',
     ),
     core(
