@@ -177,7 +177,9 @@ def durability(value: str, **options: Any) -> None:
     """Without a second copy writes go on (preferred) or stop (required).
 
     \b
-    Holds until it is changed again, or the setting DURABILITY says something new.
+    Holds until it is changed again, or the setting DURABILITY says something new. Where there is no
+    second copy, "required" holds once every gateway has closed: at once, and
+    GATEWAY_SELF_FENCE later for one that is cut off.
 
     \b
     Examples:

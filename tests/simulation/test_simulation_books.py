@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+import trio
 from simulation import books
 from simulation.books import GENESIS, Books
 from simulation.memgraph import Instances, Memgraph
@@ -145,6 +146,40 @@ def test_two_branches(room: Room) -> None:
     room.holds(B, 2)
     room.books.acknowledged(2, "client", room.of[B])
     assert "two branches" in room.books.violations[0]
+
+
+def writes_alone(room: Room, write: int) -> None:
+    """A commits and acknowledges what nobody else has."""
+    room.holds(A, write)
+    room.books.acknowledged(write, "client", room.of[A])
+
+
+async def test_required_holds_once_every_gateway_has_closed(
+    room: Room, autojump_clock: trio.abc.Clock
+) -> None:
+    """A person's word meets open gateways: they may pass on what is on one copy until they have
+    heard it, or closed by themselves, and not a moment longer; saying it again changes nothing."""
+    room.entry("policy_changed", sync=(A,), durability="required")
+    writes_alone(room, 2)
+    await trio.sleep(3)
+    room.entry("policy_changed", sync=(A,), durability="required")
+    writes_alone(room, 3)
+    assert not room.books.violations
+    await trio.sleep(2)
+    writes_alone(room, 4)
+    assert "durability is required, and write 4" in room.books.violations[0]
+
+
+@pytest.mark.parametrize("sync", [(A,), (A, B)])
+async def test_required_knows_no_patience_where_nobody_had_to_close(
+    room: Room, sync: tuple[str, ...], autojump_clock: trio.abc.Clock
+) -> None:
+    """With two copies, or once a main was opened anew, one copy alone is a broken promise."""
+    room.entry("policy_changed", sync=sync, durability="required")
+    room.entry("main_lost", candidate=A, sync=(A,))
+    room.entry("main_promoted", sync=(A,), verdict="none")
+    writes_alone(room, 2)
+    assert "durability is required, and write 2" in room.books.violations[0]
 
 
 def test_a_member_of_the_sync_set_without_the_write(room: Room) -> None:

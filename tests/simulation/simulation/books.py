@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Collection
 from typing import Any
 
+import trio
 from attrs import define, field
 
 from controller.kube.transport import Json
@@ -21,6 +22,7 @@ from .reading import Reading
 from .storage import Disk
 
 GENESIS = "0" * 32
+SELF_FENCE_S = 4.2  # 4 s by the slowest clock, and the last answer's way
 LINES_MAX = 2500  # ten minutes of faults make some hundreds
 
 
@@ -101,10 +103,14 @@ class Books:
         )
 
     def _check_copies(self, write: int, main: Memgraph) -> None:
-        """Durability `required`: never one copy alone."""
+        """Durability `required`: never one copy alone, from when every gateway has cut. Only a
+        person's word meets open gateways and one copy; they hear of it, or close by themselves."""
         others = [i for i in self.instances.values() if i is not main]
         is_known_hole = write in main.finalize_lost or any(i.name in self.excused for i in others)
         if self.ledger.durability != "required" or is_known_hole:
+            return
+        word_s = self.ledger.closed_by_word_s
+        if word_s is not None and trio.current_time() - word_s < SELF_FENCE_S:
             return
         if not any(write in other.disk.writes for other in others):
             self.violated(f"durability is required, and write {write} is on {main.name} alone")

@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 
 from controller.errors import ControllerError
 from gateway import GatewayError, Upstream
+from statemachine.ids import Mode, Role
 from statemachine.invariants import InvariantViolated
 from statemachine.machine import IllegalTransition
 
@@ -24,6 +25,7 @@ from .caretaker import Caretaker
 from .cluster import Cluster
 from .dice import fixed
 from .injector import Injector
+from .memgraph import Memgraph
 from .plan import Fault, Plan
 from .relay import Outcome
 from .schedulers import Scheduler, by_kernel
@@ -246,6 +248,10 @@ class Director:
         if self.plan.mode == "sync" and self._last_said("decision_refused", "main_fenced"):
             self.explained = "SYNC: a person has to say that the node of the old main is dead"
             return head["to"] == "FAILOVER"
+        if dead == head.get("main") and self._has_no_fence(instances[dead]):
+            self.explained = "a person has to say that the node of a main without rows is dead"
+            is_told = self._last_said("decision_refused", "old_main_is_harmless")
+            return head["to"] == "FAILOVER" and is_told
         if books.ledger.durability == "required" and dead in ("memgraph-0", "memgraph-1"):
             self.explained = "durability is required, and one copy is dead"
             return True
@@ -253,6 +259,13 @@ class Director:
             self.explained = "a reset needs a person"
             return True
         return False
+
+    def _has_no_fence(self, old: Memgraph) -> bool:
+        """Whether a main that is dead for good was without what keeps it from committing alone: a
+        REPLICA by then, or without a STRICT_SYNC row. That proof of the fence is void then (S4),
+        and the pod of a lost node looks alive until a person deletes it by force."""
+        rows = old.rows.values()
+        return old.role is not Role.MAIN or all(r.mode is not Mode.STRICT_SYNC for r in rows)
 
     def _last_said(self, trigger: str, about: str = "") -> bool:
         for line in reversed(self.cluster.books.lines[-40:]):

@@ -24,6 +24,7 @@ class Reading:
     sync: frozenset[str] = frozenset()
     storage_uuid: str = ""
     durability: str = "preferred"
+    closed_by_word_s: float | None = None  # when `required` met a main without a second copy
     leader: str = ""  # the pod
     is_fresh: bool = False
     candidate: str = ""  # while the main changes, or a fresh one is to be promoted
@@ -118,11 +119,20 @@ class Reading:
         if on == "observing_changed":
             self.is_observed = data["is_on"]
         if on == "policy_changed":
-            self.durability = data["durability"]
+            self._durability(data["durability"])
+        if on in ("main_promoted", "main_returned", "sync_joined"):
+            self.closed_by_word_s = None
         if not (self.is_paused or self.is_observed):
             self.idle_since_s = None
         elif self.idle_since_s is None:
             self.idle_since_s = trio.current_time()
+
+    def _durability(self, wanted: str) -> None:
+        if wanted != "required":
+            self.closed_by_word_s = None
+        elif self.durability != "required" and len(self.sync) == 1:
+            self.closed_by_word_s = trio.current_time()
+        self.durability = wanted
 
     # -- the sync set (S3)
 
