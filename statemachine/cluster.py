@@ -33,6 +33,7 @@ class Change:
     is_forced: bool = False  # a person named the candidate and accepted the loss
     verdict: str = ""  # of that loss, when it was accepted
     was_silent: bool = False  # the old main may have gone on for a while, cut off from us
+    was_behind: bool = False  # its replicas were not seen to hold everything right before it died
     is_planned: bool = False  # a renewal: the candidate is the present main, and it is alive
     needs_drain: bool = False  # the marker has to go through the old main before it is demoted
     is_drained: bool = False
@@ -44,7 +45,8 @@ class Change:
         before its client, but ignores that the telling failed (MEMGRAPH 3.6a)."""
         if self.is_drained or self.candidate == self.old_main:
             return False
-        return self.was_silent or (self.is_planned and self.fence != "dead")
+        unseen = self.was_silent or self.was_behind
+        return unseen or (self.is_planned and self.fence != "dead")
 
 
 @frozen
@@ -116,8 +118,9 @@ class Cluster:
     is_main_lost: bool = False
     """The main is gone and nobody else is safe: RW stays closed until it is back."""
     was_main_silent: bool = False
-    """And it may have gone on for a while, cut off from us: until it is main again, it may hold an
-    acknowledged write that no other member of the sync set has (S13)."""
+    """And it may have gone on for a while, cut off from us, or its replicas were not seen to hold
+    everything: until it is main again, it may hold an acknowledged write that no other member of
+    the sync set has (S13)."""
     rw_closed_seq: Seq = Seq(0)
     """Seq of the last event that closed RW: what gateways must have acknowledged."""
     sync: frozenset[Instance] = frozenset()

@@ -186,6 +186,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "retired": each(number),
     "needs_drain": flag,
     "was_silent": flag,
+    "was_behind": flag,
     "candidate": _maybe_text,
 }
 

@@ -136,12 +136,14 @@ class SyncLost:
 @frozen
 class MainLost:
     """The main is gone (or is no longer what it was). `candidate` None: no safe one; RW closes.
-    `was_silent`: it may have gone on for a while, cut off from us, as a dead one cannot."""
+    `was_silent`: it may have gone on for a while, cut off from us, as a dead one cannot.
+    `was_behind`: its replicas were not seen to hold everything right before."""
 
     candidate: Instance | None
     cause: str
     was_silent: bool
     at_s: int = 0  # wall seconds since the epoch
+    was_behind: bool = False
 
 
 @frozen
@@ -180,9 +182,11 @@ class DrainAbandoned:
 
 @frozen
 class MainFenced:
-    """No client can get an acknowledgement from an older main any more; `proof` says why."""
+    """No client can get an acknowledgement from an older main any more; `proof` says why.
+    `was_behind`: as in MainLost, of a main that died in a planned change."""
 
     proof: str
+    was_behind: bool = False
 
 
 @frozen

@@ -137,8 +137,14 @@ def _main_lost(c: Cluster, p: e.MainLost) -> Cluster:
     after = change(closed(lost), term=next_term(c))
     silent = p.was_silent or c.was_main_silent
     if p.candidate is None:
-        return change(after, is_main_lost=True, was_main_silent=silent)
-    moved = Change(cause=p.cause, old_main=c.main, candidate=p.candidate, was_silent=silent)
+        return change(after, is_main_lost=True, was_main_silent=silent or p.was_behind)
+    moved = Change(
+        cause=p.cause,
+        old_main=c.main,
+        candidate=p.candidate,
+        was_silent=silent,
+        was_behind=p.was_behind,
+    )
     return change(after, change=moved, readers=c.readers - {p.candidate})
 
 
@@ -178,7 +184,9 @@ def _drain_abandoned(c: Cluster, p: e.DrainAbandoned) -> Cluster:
 
 def _main_fenced(c: Cluster, p: e.MainFenced) -> Cluster:
     # every name dies here: the old main was demoted or is fenced, and a promotion starts with none
-    return change(_edit_change(c, fence=p.proof), registrations=(), epoch_pods=())
+    was_behind = p.was_behind or (c.change is not None and c.change.was_behind)
+    fenced = _edit_change(c, fence=p.proof, was_behind=was_behind)
+    return change(fenced, registrations=(), epoch_pods=())
 
 
 def _candidate_lost(c: Cluster, p: e.CandidateLost) -> Cluster:

@@ -87,6 +87,21 @@ def _evidence_of_rows(cluster: Cluster, main: InstanceView) -> Evidence | None:
     return None
 
 
+def was_seen_whole(cluster: Cluster, view: View) -> bool:
+    """Whether the main was asked right before it failed, and its replicas had everything. It
+    acknowledges also what a replica did not hear of (MEMGRAPH 3.6a), and shows that until the
+    replica has caught up: whoever did not look excludes nothing (S13)."""
+    main = view.instance(cluster.main or Instance(""))
+    answer = main.answer
+    if answer is None or answer.role is not Role.MAIN or main.is_behind:
+        return False
+    failed_s = view.now_s if main.failing_since_s is None else main.failing_since_s
+    rows = {row.name for row in answer.rows or ()}
+    told = [cluster.registration_of(replica) for replica in cluster.sync_replicas]
+    were_there = all(r is not None and r.name in rows for r in told)
+    return failed_s - answer.at_s <= view.policy.fresh_s and were_there
+
+
 def other_vantages(view: View, instance: Instance) -> tuple[tuple[str, str], ...]:
     """What other living controller pods say of an instance: (pod, "ok" | how it fails)."""
     living = (g for g in view.gateways if g.facts.pod != view.me and not is_expired(view, g))

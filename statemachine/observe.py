@@ -18,7 +18,7 @@ from statemachine.commands import (
     WriteResetToken,
 )
 from statemachine.edits import change
-from statemachine.ids import Instance, Role, RowStatus, Seq
+from statemachine.ids import Instance, Mode, Role, RowStatus, Seq
 from statemachine.observations import (
     CommandEnded,
     CommandStarted,
@@ -33,6 +33,7 @@ from statemachine.observations import (
     ProbeAnswered,
     ProbeFailed,
     RequestsListed,
+    Row,
     Ticked,
 )
 from statemachine.view import (
@@ -111,7 +112,21 @@ def _answered(seen: InstanceView, answer: ProbeAnswered) -> InstanceView:
         failure=None,
         failure_text="",
         unready_since_s=unready,
+        is_behind=_is_behind(answer.rows or (), (seen.answer and seen.answer.rows) or ()),
+        fell_silent=False,
         seen_replica_at_s=answer.at_s if is_replica else seen.seen_replica_at_s,
+    )
+
+
+def _is_behind(rows: tuple[Row, ...], before: tuple[Row, ...]) -> bool:
+    """Whether a synchronous replica may miss a commit for good. One that is behind for a moment is
+    told of it right now; one that is still where it was a probe ago may not have heard."""
+    then = {(r.name, r.ts) for r in before if r.behind != 0}
+    return any(
+        r.status not in (RowStatus.READY, RowStatus.REPLICATING)
+        or (r.behind != 0 and (r.name, r.ts) in then)
+        for r in rows
+        if r.mode is not Mode.ASYNC
     )
 
 
@@ -124,6 +139,7 @@ def _failed(seen: InstanceView, failed: ProbeFailed) -> InstanceView:
         unsettled=_after_failure(seen, failed),
         failing_since_s=since,
         failed_at_s=failed.asked_at_s,
+        fell_silent=seen.fell_silent or failed.failure is Failure.SILENT,
         failure=failed.failure,
         failure_text=failed.text,
     )

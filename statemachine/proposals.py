@@ -95,13 +95,14 @@ def loss(cluster: Cluster, view: View) -> Iterator[Proposal]:
     if evidence is None or cluster.is_fresh:
         return
     candidate = f.choose_candidate(cluster, view)
-    was_silent = evidence.needs_s > 0
-    lost = e.MainLost(candidate, evidence.cause, was_silent, int(view.wall_s))
+    was_silent = evidence.needs_s > 0 or view.instance(cluster.main or Instance("")).fell_silent
+    was_behind = not f.was_seen_whole(cluster, view)
+    lost = e.MainLost(candidate, evidence.cause, was_silent, int(view.wall_s), was_behind)
     yield Proposal(lost, evidence.cause, candidate)
     if not cluster.is_main_lost:
         who = " or ".join(sorted(cluster.sync))
         why = f"{evidence.cause}; nobody is safe: {who} must come back"
-        nobody = e.MainLost(None, evidence.cause, was_silent, int(view.wall_s))
+        nobody = e.MainLost(None, evidence.cause, was_silent, int(view.wall_s), was_behind)
         yield Proposal(nobody, why, candidate)
 
 
@@ -145,7 +146,9 @@ def fence(cluster: Cluster, view: View) -> Iterator[Proposal]:
     if cluster.change and not cluster.change.fence:
         situation = Situation(cluster, view, cluster.change.candidate)
         proof = fence_proof(situation)
-        yield Proposal(e.MainFenced(proof), f"fenced: {proof}", cluster.change.candidate)
+        died = cluster.change.is_planned and proof == "dead"
+        fenced = e.MainFenced(proof, died and not f.was_seen_whole(cluster, view))
+        yield Proposal(fenced, f"fenced: {proof}", cluster.change.candidate)
 
 
 def promotion(cluster: Cluster, view: View) -> Iterator[Proposal]:
@@ -164,8 +167,9 @@ def promotion(cluster: Cluster, view: View) -> Iterator[Proposal]:
 def verdict(cluster: Cluster, mode: Mode = Mode.STRICT_SYNC) -> str:
     """Whether acknowledged writes may be missing on the new main (S13). A main tells its replica
     before its client, but ignores that the telling failed (MEMGRAPH 3.6a): one that was cut off may
-    have acknowledged what the replica never got. One that died may too, if its link failed within
-    the same moment; that shows when it is back and refused, and the verdict is amended then."""
+    have acknowledged what the replica never got, and one that died while its replica was behind, or
+    unwatched. One that died may too, if its link failed between the last look at it and its death;
+    that shows when it is back and refused, and the verdict is amended then."""
     change = cluster.change
     if change is not None and change.verdict:
         return change.verdict  # accepted by a person

@@ -172,6 +172,7 @@ _FIELDS: dict[type[AttrsInstance], dict[str, Callable[[Any], Any]]] = {
         "is_forced": flag,
         "verdict": text,
         "was_silent": flag,
+        "was_behind": flag,
         "is_planned": flag,
         "needs_drain": flag,
         "is_drained": flag,

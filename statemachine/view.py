@@ -101,6 +101,8 @@ class InstanceView:
     failure: Failure | None = None
     failure_text: str = ""
     unready_since_s: tuple[tuple[str, float], ...] = ()  # on a main: row name -> since
+    is_behind: bool = False  # on a main: by its last answer some replica may miss a commit
+    fell_silent: bool = False  # since it fails, some question got neither an answer nor a refusal
     seen_replica_at_s: float | None = None  # last answer as REPLICA
     touched_at_s: float = float("-inf")  # last end of a command here: older answers are stale
     unsettled: Unsettled | None = None

@@ -64,6 +64,20 @@ LOSING: tuple[Mutant, ...] = (
         '    return "none"\n',
     ),
     core(
+        "what a dying main showed is not looked at",
+        "S13",
+        "proposals.py",
+        "    was_behind = not f.was_seen_whole(cluster, view)\n",
+        "    was_behind = False\n",
+    ),
+    core(
+        "a row that stands still is believed",
+        "S13",
+        "observe.py",
+        "        or (r.behind != 0 and (r.name, r.ts) in then)\n",
+        "        or False\n",
+    ),
+    core(
         "a renewal without its marker",
         "F14",
         "guards/fencing.py",

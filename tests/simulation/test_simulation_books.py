@@ -109,11 +109,23 @@ def test_an_admitted_loss_is_one_write_of_each_client(room: Room) -> None:
 def loses_a_finalize(room: Room) -> None:
     """A acknowledges write 2, of which B was never told, and dies: nobody knows yet."""
     room.holds(A, 2)
-    room.of[A].lose_finalize(2)
+    room.of[A].lose_finalize(2, at_s=10.0)
+    room.of[A].ended_s[0] = 11.0
     room.books.acknowledged(2, "client", room.of[A])
     room.promotes(B, "none", sync=(B,))
     assert not room.books.violations
     assert room.books.unsaid == {2}
+
+
+@pytest.mark.parametrize("ended_s", [16.0, None])
+def test_a_loss_that_could_be_seen(room: Room, ended_s: float | None) -> None:
+    """A lives on for long, with a replica that shows as behind: "none" is no answer then (S13)."""
+    room.holds(A, 2)
+    room.of[A].lose_finalize(2, at_s=10.0)
+    room.of[A].ended_s |= {0: ended_s} if ended_s else {}
+    room.books.acknowledged(2, "client", room.of[A])
+    room.promotes(B, "none", sync=(B,))
+    assert "became main without acknowledged write(s) 2" in room.books.violations[0]
 
 
 def test_a_loss_that_was_never_said(room: Room) -> None:

@@ -44,6 +44,7 @@ class Books:
     ledger: Reading = field(factory=Reading)
     upstream_of_term: dict[int, str] = field(factory=dict)
     excused: set[str] = field(factory=set)  # members whose disk was taken from them by a fault
+    moment_s: float = 5.0  # between two looks of a leader at its main, with their limits
     is_hand_edit: bool = False
     losses_admitted: int = 0
     losses_unsaid: int = 0
@@ -216,12 +217,11 @@ class Books:
         return is_gone and any(not self.missing(other.disk) for other in others)
 
     def _is_dead_hole(self, lost: set[int]) -> bool:
-        """Whether the main that acknowledged these lost the second phase of their commit and then
-        died: nobody knows before its disk is seen again, and the verdict is amended then."""
-        return all(
-            any(w in i.finalize_lost and w not in i.lost_in_life() for i in self.instances.values())
-            for w in lost
-        )
+        """Whether the main that acknowledged these lost the second phase of their commit and died
+        before anybody could look twice: nobody knows before its disk is seen again, and the verdict
+        is amended then."""
+        dead = self.instances.values()
+        return all(any(i.died_with(write, self.moment_s) for i in dead) for write in lost)
 
     def _check_verdict(self, document: dict[str, Any]) -> None:
         """S13: what is missing on the new main was admitted."""

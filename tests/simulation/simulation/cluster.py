@@ -86,7 +86,8 @@ class Cluster:
         self.kubelet = Kubelet(self.api, self.names, self.instances, dice, self.spawn)
         self.kubelet.may_stop = self._may_stop
         self.instances.crash = self.kubelet.crash
-        self.books = Books({}, note)
+        looks_s = 2 * (shape.probe_interval_s + 1.25)  # as in `fresh_s`
+        self.books = Books({}, note, moment_s=looks_s / (1.0 - DRIFT_MAX))
         self.kubelet.on_wipe = self.books.wiped
         self.api.on_write = self._on_write
         self.rules = rules_of(self.books, relays=self.living_relays, holder=self.lease_holder)

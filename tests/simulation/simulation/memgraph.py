@@ -6,6 +6,7 @@ inside of one that died raises Died. What a newcomer gets wrong: replication rol
 try-lock, so a commit under way refuses them with the text of a permanent error (1.5, L14).
 """
 
+import math
 from collections.abc import Callable
 from random import Random
 
@@ -80,18 +81,22 @@ class Memgraph:
         self.began_epoch = ""  # by the last promotion, in whichever process
         self.role_since_s = 0.0
         self.late_process = 0  # the last one in which a role command landed late
-        self._lost_by_process: dict[int, set[int]] = {}
+        self._lost_by_process: dict[int, dict[int, float]] = {}
+        self.ended_s: dict[int, float] = {}  # process -> when
         self.finalize_lost = set[int]()  # writes acknowledged though a finalize got lost (3.3)
         self.woken = trio.Event()  # set whenever hung ends or the process does
 
-    def lose_finalize(self, write: int) -> None:
+    def lose_finalize(self, write: int, at_s: float) -> None:
         """Acknowledged soon, though a replica was never told."""
         self.finalize_lost.add(write)
-        self._lost_by_process.setdefault(self.process, set()).add(write)
+        self._lost_by_process.setdefault(self.process, {})[write] = at_s
 
-    def lost_in_life(self) -> set[int]:
-        """Those of the present process."""
-        return self._lost_by_process.get(self.process, set()) if self.is_up else set()
+    def died_with(self, write: int, moment_s: float) -> bool:
+        """Whether the process that lost the finalize of this write ended within a moment."""
+        return any(
+            write in lost and self.ended_s.get(process, math.inf) - lost[write] <= moment_s
+            for process, lost in self._lost_by_process.items()
+        )
 
     # -- the process
 
@@ -114,6 +119,7 @@ class Memgraph:
         if gracefully:
             self.storage.pin()
         self.is_up = False
+        self.ended_s[self.process] = trio.current_time()
         self.process += 1
         self._wake()
 

@@ -157,7 +157,7 @@ async def _finalize(main: Memgraph, row: Row, made: Commit) -> None:
         if peer.storage.ldt >= made.ts:
             row.ts = peer.storage.ldt
             return
-    main.lose_finalize(made.write)
+    main.lose_finalize(made.write, trio.current_time())
     main.peers.note(f"finalize of write {made.write} from {main.name} to {row.name} got lost")
 
 
