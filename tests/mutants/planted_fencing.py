@@ -231,8 +231,8 @@ FENCING: tuple[Mutant, ...] = (
         "names of the old epoch survive the fence",
         "S8",
         "evolve.py",
-        "    return change(_edit_change(c, fence=p.proof), registrations=(), epoch_pods=())\n",
-        "    return _edit_change(c, fence=p.proof)\n",
+        "    return change(fenced, registrations=(), epoch_pods=())\n",
+        "    return fenced\n",
     ),
     core(
         "a switchover to a replica that lags",
