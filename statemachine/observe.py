@@ -177,7 +177,9 @@ def _gateways_listed(view: View, listed: GatewaysListed) -> View:
         now[facts.pod] = GatewayView(facts, at)
     for pod, old in known.items():
         if pod not in now and not _is_long_gone(view, old):
-            now[pod] = change(old, is_deleted=True)
+            # It may have been renewed until now, and a late watch has not shown it.
+            at = old.changed_at_s if old.is_deleted else listed.at_s
+            now[pod] = GatewayView(old.facts, at, is_deleted=True)
     first = view.gateways_first_read_s
     return change(
         view,

@@ -63,6 +63,13 @@ GATEWAYS: tuple[Mutant, ...] = (
         "        self._gateways.serve_until(min(self._head_at_s, self._lease_at_s) + ",
         "        self._gateways.serve_until(self._head_at_s + ",
     ),
+    core(
+        "a deleted Lease is as old as it was seen last",
+        "S6",
+        "observe.py",
+        "            at = old.changed_at_s if old.is_deleted else listed.at_s\n",
+        "            at = old.changed_at_s\n",
+    ),
     pod(
         "a head that is gone confirms what a watch showed",
         "S6",

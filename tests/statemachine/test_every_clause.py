@@ -172,6 +172,17 @@ def test_a_lease_that_does_not_move_grows_old() -> None:
     assert ages == [pytest.approx(9.5), 0.0]
 
 
+def test_a_deleted_lease_counts_from_when_it_is_missed() -> None:
+    """S6: a watch that is late has not shown how long it was still renewed, so nobody knows for how
+    long its gateway still serves; from when it is missed on it grows old like any other."""
+    lease = gateway("controller-1").facts
+    first = observe(view(MAIN, gateways=()), GatewaysListed(NOW_S, (lease,)))
+    missed = observe(first, GatewaysListed(NOW_S + 9, ()))
+    later = observe(missed, GatewaysListed(NOW_S + 12, ()))
+    ages = [w.now_s - g.changed_at_s for w in (missed, later) for g in w.gateways if g.is_deleted]
+    assert ages == [0.0, pytest.approx(3.0)]
+
+
 def test_only_what_answers_as_replica_is_registered() -> None:
     """S8: REGISTER of a silent target freezes the main for as long as it waits."""
     main = seen(A, Role.MAIN, ROWS[1:])
