@@ -262,10 +262,11 @@ class Director:
 
     def _has_no_fence(self, old: Memgraph) -> bool:
         """Whether a main that is dead for good was without what keeps it from committing alone: a
-        REPLICA by then, or without a STRICT_SYNC row. That proof of the fence is void then (S4),
-        and the pod of a lost node looks alive until a person deletes it by force."""
-        rows = old.rows.values()
-        return old.role is not Role.MAIN or all(r.mode is not Mode.STRICT_SYNC for r in rows)
+        REPLICA by then, or without a STRICT_SYNC row that the ledger knows. That proof of the fence
+        is void then (S4), and the pod of a lost node looks alive until a person deletes it."""
+        known = self.cluster.books.ledger.open_names
+        rows = [r for r in old.rows.values() if r.mode is Mode.STRICT_SYNC and r.name in known]
+        return old.role is not Role.MAIN or not rows
 
     def _last_said(self, trigger: str, about: str = "") -> bool:
         for line in reversed(self.cluster.books.lines[-40:]):
