@@ -213,7 +213,7 @@ class Loop:
     async def _archive(self) -> bool:
         """Cut off what is stored in an archive: only when nothing else is to be decided."""
         ledger = self.chronicle.ledger
-        if self.archivist is None or self.view.gateways_first_read_s is None:
+        if self.archivist is None or self.view.gateways_watched_since_s is None:
             return False
         stored = self.archivist.look(ledger, who_cannot_read(self.view))
         if stored is None:

@@ -177,16 +177,21 @@ def _gateways_listed(view: View, listed: GatewaysListed) -> View:
         now[facts.pod] = GatewayView(facts, at)
     for pod, old in known.items():
         if pod not in now and not _is_long_gone(view, old):
-            # It may have been renewed until now, and a late watch has not shown it.
-            at = old.changed_at_s if old.is_deleted else listed.at_s
-            now[pod] = GatewayView(old.facts, at, is_deleted=True)
-    first = view.gateways_first_read_s
+            now[pod] = _deleted(old, listed.at_s)
+    since_s = listed.at_s if view.is_blind else view.gateways_watched_since_s
     return change(
         view,
         gateways=tuple(now[pod] for pod in sorted(now)),
-        gateways_first_read_s=listed.at_s if first is None else first,
+        gateways_watched_since_s=since_s,
+        gateways_seen_at_s=listed.at_s,
         gateways_read_after=max(view.gateways_read_after, listed.quorum_after_seq or Seq(0)),
     )
+
+
+def _deleted(gateway: GatewayView, at_s: float) -> GatewayView:
+    """Its Lease may have been renewed until just before, however old our last picture is: it counts
+    as open from now on for as long as it could be (S6)."""
+    return gateway if gateway.is_deleted else change(gateway, is_deleted=True, changed_at_s=at_s)
 
 
 def _is_long_gone(view: View, gateway: GatewayView) -> bool:

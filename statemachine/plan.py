@@ -54,6 +54,8 @@ def _owed(cluster: Cluster, view: View) -> Iterator[Command]:
     yield from _settle(cluster, view)
     if cluster.phase is Phase.BOOTSTRAP:
         return
+    if view.is_blind:
+        yield ListGateways(cluster.rw_closed_seq, cluster.term)
     if cluster.phase is Phase.FAILOVER or cluster.is_fresh:
         yield from _change_main(cluster, view)
     yield from _demote_strays(cluster, view)
@@ -81,7 +83,8 @@ def _change_main(cluster: Cluster, view: View) -> Iterator[Command]:
     if candidate is None:
         return
     if view.gateways_read_after < cluster.rw_closed_seq:
-        yield ListGateways(cluster.rw_closed_seq, cluster.term)
+        if not view.is_blind:  # then they are listed anyhow
+            yield ListGateways(cluster.rw_closed_seq, cluster.term)
         return
     situation = Situation(cluster, view, candidate)
     if not gateways_have_cut(situation).ok:

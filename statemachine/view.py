@@ -178,7 +178,10 @@ class View:
     term_since_s: float = 0.0  # when this process folded the first event of the present term
     instances: tuple[InstanceView, ...] = ()
     gateways: tuple[GatewayView, ...] = ()
-    gateways_first_read_s: float | None = None
+    gateways_watched_since_s: float | None = None
+    """When the first picture came, or the first after we saw none for too long: whoever came and
+    went before that is not known."""
+    gateways_seen_at_s: float | None = None  # the last picture
     gateways_read_after: Seq = Seq(0)  # last quorum list was taken after this event
     controllers: tuple[PodFacts, ...] = ()
     pods_known: bool = False
@@ -187,6 +190,14 @@ class View:
     refused_registrations: tuple[RefusedRegistration, ...] = field(default=())
     requests: tuple[RequestView, ...] = ()
     wall_s: float = 0.0  # for what people have dated
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether no picture of the gateways came for as long as one takes to close itself. Ours
+        alone renews its Lease several times in that time, so the watch was interrupted, or hangs:
+        a gateway may have come and gone unseen, and what others see is not known."""
+        seen_s = self.gateways_seen_at_s
+        return seen_s is None or self.now_s - seen_s > self.policy.gateway_barrier_s
 
     def instance(self, instance: Instance) -> InstanceView:
         """What is known of an instance; an empty view when nothing is."""

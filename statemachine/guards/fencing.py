@@ -13,7 +13,7 @@ def gateways_have_cut(s: Situation) -> Fact:
     view, seq = s.view, s.cluster.rw_closed_seq
     if view.gateways_read_after < seq:
         return Fact(False, f"gateways not listed after event {seq} yet", True)
-    first = view.gateways_first_read_s
+    first = view.gateways_watched_since_s
     waited_s = view.now_s - first if first is not None else 0.0
     if waited_s < view.policy.gateway_barrier_s:
         # a Lease deleted before our first look would be missing from every list

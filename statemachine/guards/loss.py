@@ -22,6 +22,8 @@ def vantages_agree(s: Situation) -> Fact:
         return Fact(True, "the main itself says so")
     if s.main.kubelet_says_gone and evidence.needs_s == 0.0:
         return Fact(True, "the kubelet says that the process is gone")
+    if s.view.is_blind:
+        return Fact(False, "what other pods see was not heard of lately", True)
     others = [v for v in f.other_vantages(s.view, s.cluster.main) if v[1] != "unseen"]
     reach_it = [pod for pod, state in others if state == "ok"]
     total = 1 + len(others)

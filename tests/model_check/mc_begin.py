@@ -141,5 +141,6 @@ INFORMED = (
     "probes memgraph-0",
     "probes memgraph-1",
     "event leader_elected",
+    "lists the gateway Leases",
 )
 """A leader that knows everything and has its barrier in."""

@@ -127,8 +127,8 @@ class Brain:
         found = self._memo.get(key)
         if found is None:
             value = self.views.values[view]
-            at_s = n.LONG_AGO_S if value.gateways_first_read_s is not None else None
-            found = self._memo[key] = self.views.of(changed(value, gateways_first_read_s=at_s))
+            at_s = n.LONG_AGO_S if value.gateways_watched_since_s is not None else None
+            found = self._memo[key] = self.views.of(changed(value, gateways_watched_since_s=at_s))
         return int(found)
 
     def with_gateways_swapped(self, view: int) -> int:

@@ -107,7 +107,7 @@ def new_leaders_do_not_wait(patch: Patch) -> None:
     before = fencing.gateways_have_cut
 
     def have_cut(s: facts.Situation) -> guards.Fact:
-        view = changed(s.view, gateways_first_read_s=n.LONG_AGO_S)
+        view = changed(s.view, gateways_watched_since_s=n.LONG_AGO_S)
         return before(changed(s, view=view))
 
     _swap_guard(patch, before, have_cut)

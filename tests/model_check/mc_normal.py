@@ -179,7 +179,8 @@ def normal_view(v: View) -> View:
         reign_since_s=0.0,
         instances=tuple(_normal_instance(v, i, wanted[i.instance]) for i in v.instances),
         gateways=tuple(_normal_gateway(g) for g in v.gateways),
-        gateways_first_read_s=_normal_first_read(v.gateways_first_read_s),
+        gateways_watched_since_s=_normal_first_read(v.gateways_watched_since_s),
+        gateways_seen_at_s=None if v.gateways_seen_at_s is None else NOW_S,
         registering_since_s=None if v.registering_since_s is None else BEFORE_S,
         requests=tuple(evolve(r, since_s=BEFORE_S) for r in v.requests),
     )

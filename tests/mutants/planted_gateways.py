@@ -19,6 +19,34 @@ GATEWAYS: tuple[Mutant, ...] = (
         "(not g.is_deleted and g.facts.acked_seq < cluster.rw_closed_seq)",
     ),
     core(
+        "a deleted Lease is as old as our last picture of it",
+        "S6",
+        "observe.py",
+        "change(gateway, is_deleted=True, changed_at_s=at_s)\n",
+        "change(gateway, is_deleted=True)\n",
+    ),
+    core(
+        "whoever came and went while we were blind is not waited for",
+        "S6",
+        "view.py",
+        "        return seen_s is None or self.now_s - seen_s > self.policy.gateway_barrier_s\n",
+        "        return seen_s is None\n",
+    ),
+    core(
+        "a leader whose watch hangs does not look for itself",
+        "S6",
+        "plan.py",
+        "    if view.is_blind:\n",
+        "    if False:\n",
+    ),
+    core(
+        "a leader that hears nobody loses the main by itself",
+        "scenario 11",
+        "guards/loss.py",
+        "    if s.view.is_blind:\n",
+        "    if False:\n",
+    ),
+    core(
         "a new leader does not wait its barrier",
         "S6",
         "guards/fencing.py",
@@ -30,7 +58,7 @@ GATEWAYS: tuple[Mutant, ...] = (
         "S6",
         "guards/fencing.py",
         "    if view.gateways_read_after < seq:\n",
-        "    if view.gateways_first_read_s is None:\n",
+        "    if view.gateways_watched_since_s is None:\n",
     ),
     pod(
         "gateway opens from a cached ledger",
@@ -62,13 +90,6 @@ GATEWAYS: tuple[Mutant, ...] = (
         "standing.py",
         "        self._gateways.serve_until(min(self._head_at_s, self._lease_at_s) + ",
         "        self._gateways.serve_until(self._head_at_s + ",
-    ),
-    core(
-        "a deleted Lease is as old as it was seen last",
-        "S6",
-        "observe.py",
-        "            at = old.changed_at_s if old.is_deleted else listed.at_s\n",
-        "            at = old.changed_at_s\n",
     ),
     pod(
         "a head that is gone confirms what a watch showed",

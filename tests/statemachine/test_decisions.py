@@ -278,7 +278,7 @@ OPEN_GATEWAYS = [
     ("it has expired", {"gateways": (gateway("c1", acked=20, changed_at_s=NOW_S - 5.1),)}, True),
     ("its Lease was deleted", {"gateways": (gateway("c1", is_deleted=True),)}, False),
     ("they were not listed since", {"gateways_read_after": Seq(20)}, False),
-    ("we have only begun to look", {"gateways_first_read_s": NOW_S - 4}, False),
+    ("we have only begun to look", {"gateways_watched_since_s": NOW_S - 4}, False),
     ("there is none", {"gateways": ()}, True),
 ]
 

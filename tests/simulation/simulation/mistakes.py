@@ -181,7 +181,7 @@ async def _verify_without_head(self: Any, target: Any) -> bool:
 
 
 def _no_first_wait(s: Any) -> Any:
-    patient = evolve(s, view=evolve(s.view, gateways_first_read_s=-math.inf))
+    patient = evolve(s, view=evolve(s.view, gateways_watched_since_s=-math.inf))
     return _HAVE_CUT(patient)
 
 
