@@ -199,7 +199,7 @@ class Loop:
             return False
         if self.chronicle.trouble:
             return not self.chronicle.is_behind and await self._restore()
-        if not self.cluster.seq and self.view.gateways_first_read_s is None:
+        if not self.cluster.seq and self.view.gateways_watched_since_s is None:
             return False  # their Leases may tell of a ledger that is gone (S16)
         decision = decide(self.cluster, self.view)
         if isinstance(decision, Event):

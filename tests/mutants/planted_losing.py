@@ -146,8 +146,8 @@ LOSING: tuple[Mutant, ...] = (
         "a ledger is begun before the gateways' Leases are known",
         "S16",
         "loop.py",
-        "        if not self.cluster.seq and self.view.gateways_first_read_s is None:\n",
-        "        if self.view.gateways_first_read_s == -1.0:\n",
+        "        if not self.cluster.seq and self.view.gateways_watched_since_s is None:\n",
+        "        if self.view.gateways_watched_since_s == -1.0:\n",
     ),
     pod(
         "an edited tail is believed",
