@@ -14,13 +14,12 @@ from statemachine.events import Event
 from statemachine.folds import (
     ASKED,
     closed,
-    copy_released,
     ledger_archived,
     next_term,
     noted,
     refusal_key,
-    with_copy,
 )
+from statemachine.folds_refused import OF_REFUSED
 from statemachine.ids import Durability, Instance, Phase, Seq
 from statemachine.invariants import check
 from statemachine.machine import IllegalTransition, edge_exists
@@ -266,52 +265,6 @@ def _readers_changed(c: Cluster, p: e.ReadersChanged) -> Cluster:
     return change(c, readers=p.readers, owing=c.owing - p.readers)
 
 
-def _instance_refused(c: Cluster, p: e.InstanceRefused) -> Cluster:
-    others = tuple(r for r in c.refused if r.instance != p.instance)
-    names = tuple(r for r in c.registrations if r.name != p.name)
-    refused = Refused(p.instance, c.term, p.text)
-    return change(
-        c, refused=(*others, refused), registrations=names, verdict=_amended(c, p.instance)
-    )
-
-
-def _amended(c: Cluster, instance: Instance) -> str:
-    """A refused instance may hold what the main does not. After a change that was not drained that
-    may be an acknowledged write: a main acknowledges also when the second phase of its commit was
-    lost on the way to the replica, and may die right afterwards (S13, MEMGRAPH 3.6a). Drained
-    changes that followed while it was away alter nothing."""
-    is_innocent = c.is_main_drained and instance not in c.owing
-    if is_innocent or c.verdict not in ("", "none"):
-        return c.verdict
-    return f"at most 1 transaction a writer: {instance} may hold what {c.main} does not"
-
-
-def _reset_ordered(c: Cluster, p: e.ResetOrdered) -> Cluster:
-    others = tuple(r for r in c.refused if r.instance != p.instance)
-    known = c.refusal_of(p.instance) or Refused(p.instance, c.term, "asked for by a person")
-    ordered = change(known, token=int(c.seq), term=c.term)
-    names = tuple(r for r in c.registrations if r.instance != p.instance)
-    readers = c.readers - {p.instance}
-    return change(c, refused=(*others, ordered), registrations=names, readers=readers)
-
-
-def _reset_cancelled(c: Cluster, p: e.ResetCancelled) -> Cluster:
-    kept = tuple(change(r, token=0) if r.instance == p.instance else r for r in c.refused)
-    return change(c, refused=kept)
-
-
-def _reset_done(c: Cluster, p: e.ResetDone) -> Cluster:
-    others = tuple(r for r in c.refused if r.instance != p.instance)
-    copies = with_copy(c, p.instance, p.at_s)
-    return change(
-        c,
-        refused=others,
-        lagging=c.lagging | {p.instance},
-        set_aside=copies,
-        owing=c.owing - {p.instance},
-    )
-
-
 def _policy_changed(c: Cluster, p: e.PolicyChanged) -> Cluster:
     setting = c.durability_setting if p.request else p.durability
     after = change(c, durability=p.durability, durability_setting=setting)
@@ -341,11 +294,7 @@ FOLDS: dict[type, Callable[[Cluster, Any], Cluster]] = {
     e.MainPromoted: _main_promoted,
     e.MainReturned: _main_returned,
     e.ReadersChanged: _readers_changed,
-    e.InstanceRefused: _instance_refused,
-    e.ResetOrdered: _reset_ordered,
-    e.ResetCancelled: _reset_cancelled,
-    e.ResetDone: _reset_done,
-    e.CopyReleased: copy_released,
+    **OF_REFUSED,
     e.PolicyChanged: _policy_changed,
     e.LedgerArchived: ledger_archived,
 }

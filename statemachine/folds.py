@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from statemachine import events as e
-from statemachine.cluster import Archived, Change, Cluster, Pause, SetAside
+from statemachine.cluster import Archived, Change, Cluster, Pause
 from statemachine.edits import change
-from statemachine.ids import Instance, Seq, Term
+from statemachine.ids import Seq, Term
 
 
 def next_term(cluster: Cluster) -> Term:
@@ -39,27 +39,6 @@ def ledger_archived(c: Cluster, p: e.LedgerArchived) -> Cluster:
     if p.retired:
         first = max(first, *(number + 1 for number in p.retired))
     return change(c, archived=Archived(first, p.archive, Seq(p.upto), p.snapshot, retired))
-
-
-SET_ASIDE_MAX = 50  # copies remembered; what a pod lists of its own has the same limit
-
-
-def with_copy(c: Cluster, instance: Instance, at_s: int) -> tuple[SetAside, ...]:
-    """The copies known once this instance is back empty. One of unknown age is not among them, as
-    in entries from before copies had an end: those stay until a person removes them."""
-    refused = c.refusal_of(instance)
-    if refused is None or not refused.token or not at_s:
-        return c.set_aside
-    copy = SetAside(instance, refused.token, at_s, c.verdict)
-    return (*c.set_aside, copy)[-SET_ASIDE_MAX:]
-
-
-def copy_released(c: Cluster, p: e.CopyReleased) -> Cluster:
-    known = c.copy_of(p.instance, p.token)
-    return change(
-        c,
-        set_aside=tuple(change(s, is_released=True) if s == known else s for s in c.set_aside),
-    )
 
 
 def _failover_forced(c: Cluster, p: e.FailoverForced) -> Cluster:

@@ -29,7 +29,7 @@ from statemachine.cluster import Cluster, Refused, SetAside
 from statemachine.commands import ReleaseCopies
 from statemachine.evolve import evolve as fold
 from statemachine.facts import Situation
-from statemachine.folds import SET_ASIDE_MAX
+from statemachine.folds_refused import SET_ASIDE_MAX
 from statemachine.guards import redundancy_is_whole
 from statemachine.ids import Mode, Role, RowStatus, Seq, Term
 from statemachine.invariants import InvariantViolated
