@@ -201,6 +201,14 @@ GATEWAYS: tuple[Mutant, ...] = (
         "        return self._fence if self._is_rw else None\n",
         GATEWAY,
     ),
+    Mutant(
+        "a leaving listener begins handshakes until it closes",
+        "liveness",
+        "gateway/door.py",
+        "            wire.begin_no_handshake(listener)\n",
+        "            pass\n",
+        GATEWAY,
+    ),
     core(
         "a silent gateway is waited for in vain",
         "liveness",
