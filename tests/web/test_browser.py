@@ -205,7 +205,7 @@ async def test_the_page_shows_a_failover_while_it_happens(browser: Browser) -> N
             assert new == sandbox.noted("main")
             change = await browser.wait("last-change", lambda text: new in text, PATIENCE_S)
             assert f"{old} → {new}" in change
-            assert "main lost" in await browser.text("timeline")
+            await browser.wait("timeline", lambda text: "main lost" in text, PATIENCE_S)
             await sandbox.wait_phase("OPERATIONAL", PATIENCE_S)
             await browser.wait("phase", lambda text: text == "OPERATIONAL", PATIENCE_S)
             told, _ = sandbox._store.select(EVENTS)

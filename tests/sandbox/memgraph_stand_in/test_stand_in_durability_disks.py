@@ -88,7 +88,7 @@ async def test_full_disk_ends_the_process_with_the_write(world: World) -> None:
 
 async def test_full_disk_refuses_roles_and_registrations(world: World) -> None:
     """MEMGRAPH 1.5, 2.3: what cannot be persisted does not happen; REGISTER has its own number."""
-    main, replica = await world.pair("ASYNC")
+    main, replica = await world.pair("SYNC")  # whose disk is not written to later
     await main.control("disk-full")
     refusal = await main.refused('REGISTER REPLICA s SYNC TO "127.0.0.9"')
     assert refusal.message == "Couldn't register replica s. Error: 4"
