@@ -15,6 +15,7 @@ import controller.memgraph.instance
 import controller.pod
 import controller.watches
 import statemachine.evolve
+import statemachine.folds_refused
 import statemachine.plan
 import statemachine.proposals
 from controller.chronicle import Chronicle
@@ -336,7 +337,7 @@ MUTANTS: dict[str, Patch] = {
         (statemachine.evolve, "_known", lambda cluster: frozenset())
     ),
     "a refusal amends no verdict": instead(
-        (statemachine.evolve, "_amended", lambda cluster, instance: cluster.verdict)
+        (statemachine.folds_refused, "_amended", lambda cluster, instance: cluster.verdict)
     ),
     "the verdict is always none": instead((statemachine.proposals, "verdict", lambda *_: "none")),
     "read-only sessions reach the main": both(
