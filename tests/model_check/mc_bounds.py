@@ -67,7 +67,6 @@ MEDIUM: tuple[Run, ...] = (
     _one("a pod is deleted, finalize was lost", leave=1, hole=1),
     _one("an instance dies, the leader cannot reach one", crash=1, blind=1),
     _one("an instance dies, a gateway is cut off", crash=1, mute=1),
-    _one("an instance dies, a command takes long", crash=1, slow=1, writes=1),
     _one("a command takes long, the leader is deposed", slow=1, depose=1),
     _one("finalize is lost between an outage and a partition", hole=1, blind=1, split=1),
     _one("an instance dies, with a reader", 3, 2, crash=1),
@@ -83,7 +82,7 @@ MEDIUM: tuple[Run, ...] = (
 LARGE: tuple[Run, ...] = (
     *MEDIUM,
     _one("a pod is deleted, an instance dies, two writes", crash=1, leave=1),
-    _one("an instance dies, a command takes long, two writes", crash=1, slow=1),
+    _one("an instance dies, a command takes long", crash=1, slow=1),
     _one("two instances die, the leader is deposed", crash=2, depose=1),
     _one("two instances die, one disk is lost", crash=2, disk=1),
     _one("two commands take long, one lands twice", slow=2, double=1),
