@@ -196,6 +196,7 @@ def _candidate_lost(c: Cluster, p: e.CandidateLost) -> Cluster:
         silent = c.change is not None and c.change.may_leave_writes_behind
         lost = change(c, is_main_lost=True, was_main_silent=c.was_main_silent or silent)
         return change(lost, term=next_term(c), change=None, registrations=names)
+    c = closed(c)  # who reads from the next candidate has to let go of it, too (S14)
     after = change(c, term=next_term(c), readers=c.readers - {p.candidate}, registrations=names)
     return _edit_change(
         after, candidate=p.candidate, needs_drain=False, fence="", cause=p.cause, verdict=""

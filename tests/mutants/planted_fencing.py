@@ -107,6 +107,13 @@ FENCING: tuple[Mutant, ...] = (
         "        yield from _fence(situation)\n",
     ),
     core(
+        "nobody waits until gateways let go of a second candidate",
+        "S14",
+        "evolve.py",
+        "    c = closed(c)  # who reads from the next candidate has to let go of it, too (S14)\n",
+        "",
+    ),
+    core(
         "fence without the gateways",
         "S4",
         "rules.py",

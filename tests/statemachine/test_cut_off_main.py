@@ -82,3 +82,9 @@ def test_it_shares_what_it_may_hold_before_it_leaves(change: Change, candidate: 
     nowhere else: then it is main for as long as it takes to hand that over."""
     leaving = evolve(seen(A, Role.MAIN, ()), pod=pod(A, deleting=True))
     assert f.choose_candidate(waiting(change), view(leaving, SYNC, OTHER)) == candidate
+
+
+def test_gateways_let_go_of_the_next_candidate_before_it_is_promoted() -> None:
+    """S14: it was readable until now, so that its promotion waits for every gateway again."""
+    again = after(FAILOVER, e.CandidateLost(A, GONE), Phase.FAILOVER)
+    assert (again.rw_closed_seq, A in again.readers) == (again.seq, False)
