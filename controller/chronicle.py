@@ -28,13 +28,14 @@ import structlog
 import trio
 
 from controller.archive_walk import Bridge, bridge_to
+from controller.crossing import Refused, Stuck, corrects_last, crossed
 from controller.errors import ControllerError, LedgerConflict, LedgerOutcomeUnknown
 from controller.ports import LedgerArchives, LedgerStore, StoredLedger
-from statemachine.archive import bridge, why_implausible
-from statemachine.codec import LedgerCorrupt, decode
-from statemachine.events import Event, LeaderElected
+from statemachine.codec import LedgerCorrupt
+from statemachine.events import Event
 from statemachine.ids import Seq
-from statemachine.ledger import Ledger, broken_seal, fold, fold_on, why_gone
+from statemachine.ledger import Ledger, fold, fold_on, why_gone
+from statemachine.seal import broken_seal, unheld
 from statemachine.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,7 @@ class Chronicle:
         self.trouble = ""
         self.missing: tuple[int, ...] = ()  # archives for want of which this copy stays behind
         self.is_uncertain = False
+        self._attempted = Ledger()  # what a write of unknown outcome would have made of our copy
         self.was_read = False
         self._told_seq = Seq(0)  # by the gateways' Leases: so many entries have been there
 
@@ -78,6 +80,22 @@ class Chronicle:
     def is_behind(self) -> bool:
         """Whether what is stored begins behind our copy: `catch_up` may verify it."""
         return self._ahead is not None
+
+    @property
+    def restorable(self) -> Ledger:
+        """What `restore` would write. A write of unknown outcome belongs to it: once what is stored
+        is broken nobody can look whether it was carried out, and others may go by it already."""
+        is_open = self.is_uncertain and self._attempted.continues(self.ledger)
+        return self._attempted if is_open else self.ledger
+
+    @property
+    def unheld_seq(self) -> Seq:
+        """An entry that was written, no longer stands there, and that this process does not hold
+        either, by the seal of what is stored; 0 = none."""
+        if self._stored is None:
+            return Seq(0)
+        data, annotations = self._stored.data, self._stored.annotations
+        return unheld(self.ledger, self.restorable, data, annotations)
 
     async def read(self) -> None:
         """Take in a quorum read.
@@ -118,7 +136,7 @@ class Chronicle:
             self._refuse(stored, edited)
         elif found.continues(self.ledger):
             self._accept(stored, found)
-        elif self._corrects_last(found):
+        elif corrects_last(self.ledger, self._own_seq, found):
             log.warning("ledger_last_line_dropped", seq=self.ledger.seq, head=self.ledger.head)
             self._accept(stored, found)
         elif found.base_seq >= self.ledger.seq:
@@ -138,18 +156,6 @@ class Chronicle:
     def _may_be_older(self, found: Ledger) -> bool:
         """Whether it is a beginning of our copy, as far as we still hold it."""
         return self.ledger.continues(found) or found.seq < self.ledger.base_seq
-
-    def _corrects_last(self, found: Ledger) -> bool:
-        """Whether only our last line, which another pod wrote, is another one there, and a barrier
-        follows it: what the leader restored (S16)."""
-        seq = self.ledger.seq
-        if seq <= self._own_seq or found.seq <= seq or not self.ledger.lines:
-            return False
-        before = self.ledger.head_at(seq - 1)
-        behind = found.lines[seq - found.base_seq] if found.base_seq <= seq else ""
-        if before is None or found.head_at(seq - 1) != before or not behind:
-            return False
-        return isinstance(decode(behind).event.payload, LeaderElected)
 
     def _accept(self, stored: StoredLedger, found: Ledger) -> None:
         self.ledger, self._stored, self._ahead, self.missing = found, stored, None, ()
@@ -207,40 +213,16 @@ class Chronicle:
 
     def _cross(self, stored: StoredLedger, live: Ledger, way: Bridge) -> None:
         """Take what is stored, if this way leads to it from our copy."""
-        if way.gap:
-            self._leap(stored, live, way)
-            return
-        try:
-            bridge(self.ledger, way.parts, live)
-        except LedgerCorrupt as error:
-            if not self._is_bridged_without_last(way, live):
-                self._refuse(stored, str(error))
-                return
-            log.warning("ledger_last_line_dropped", seq=self.ledger.seq, head=self.ledger.head)
-        log.info("ledger_caught_up", was=self.ledger.seq, seq=live.seq, archives=len(way.parts))
-        self._accept(stored, live)
-
-    def _is_bridged_without_last(self, way: Bridge, live: Ledger) -> bool:
-        if self.ledger.seq <= self._own_seq or not self.ledger.lines:
-            return False
-        try:
-            bridge(self.ledger.without_last(), way.parts, live)
-        except LedgerCorrupt:
-            return False
-        return True
-
-    def _leap(self, stored: StoredLedger, live: Ledger, way: Bridge) -> None:
-        """What lies between cannot be read. Where the settings gave it up, the ledger is taken if
-        nothing speaks against it, as a pod that starts takes it; else nobody can tell."""
-        why_not = why_implausible(self.ledger.cluster, live.cluster)
-        if way.is_given_up and not why_not:
-            log.warning("ledger_taken_over_a_gap", was=self.ledger.seq, seq=live.seq, gap=way.gap)
+        found = crossed(self.ledger, self._own_seq, live, way)
+        if isinstance(found, Refused):
+            self._refuse(stored, found.why)
+        elif isinstance(found, Stuck):
+            self._why_behind = {live.base_seq: found.why}
+            self.missing = way.missing
+            self._fall_behind(stored, live)
+        else:
+            log.info("ledger_caught_up", was=self.ledger.seq, seq=live.seq, archives=len(way.parts))
             self._accept(stored, live)
-            return
-        cure = "put them back, or restart it" if way.missing and not why_not else "restart it"
-        self._why_behind = {live.base_seq: f"cannot go on: {why_not or way.gap}; {cure}"}
-        self.missing = way.missing
-        self._fall_behind(stored, live)
 
     async def append(self, event: Event, cut: Snapshot | None = None) -> bool:
         """Whether the event is in the ledger now. False: another wrote first, or the answer was
@@ -263,7 +245,7 @@ class Chronicle:
             await self.read()
             return False
         except LedgerOutcomeUnknown:
-            self.is_uncertain = True
+            self.is_uncertain, self._attempted = True, wanted
             await self.read()
             if not self.ledger.has_entry(entry_id):
                 return False
@@ -276,15 +258,18 @@ class Chronicle:
 
     async def restore(self) -> None:
         """Write the verified copy over a ledger that was edited, cut or deleted. The caller leads,
-        has seen no gateway with a higher seq, and goes on with a new barrier (S16).
+        has seen no gateway with a higher seq and no `unheld_seq`, and goes on with a new barrier
+        (S16).
 
         Raises what `append` raises for a write; LedgerConflict is taken as: read again.
         """
+        restorable = self.restorable
         try:
-            self._stored = await self._write(self.ledger)
+            self._stored = await self._write(restorable)
         except (LedgerConflict, LedgerOutcomeUnknown):
             await self.read()
             return
+        self.ledger = restorable
         self._own_seq = self.ledger.seq
         log.warning("ledger_restored", seq=self.ledger.seq, was=self.trouble)
         self._tell("")

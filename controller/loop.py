@@ -243,20 +243,27 @@ class Loop:
     async def _restore(self) -> bool:
         """Write our verified copy over a broken ledger, then go on in a new term (S16). Who has
         never verified one has nothing to write: an empty history over data would adopt them."""
-        if not self.cluster.seq:
-            self._tell("this pod has verified no entry of the ledger, and nothing to restore from")
-            return False
-        seen = _told_by(self.view)
-        if seen > self.chronicle.ledger.seq:
-            self._tell(f"a gateway has seen event {seen}, this pod only {self.cluster.seq}")
+        if why_not := self._why_not_restored():
+            self._tell(why_not)
             return False
         try:
             await self.chronicle.restore()
         except (KubeUnavailable, KubeForbidden, KubeRefused) as error:
             self._postpone(error)
             return False
+        self._fold()
         self._new_barrier()
         return not self.chronicle.trouble
+
+    def _why_not_restored(self) -> str:
+        """Why what this pod holds is not the whole history; "" = nothing speaks against it."""
+        if not self.cluster.seq:
+            return "this pod has verified no entry of the ledger, and nothing to restore from"
+        if (seen := _told_by(self.view)) > self.chronicle.restorable.seq:
+            return f"a gateway has seen event {seen}, this pod only {self.cluster.seq}"
+        if unheld := self.chronicle.unheld_seq:
+            return f"event {unheld} was written, and this pod knows only {self.cluster.seq}"
+        return ""
 
     def _new_barrier(self) -> None:
         """Begin the reign anew: the next event is a barrier, so that whatever may still land of an

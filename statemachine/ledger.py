@@ -26,8 +26,7 @@ from statemachine.snapshot import SNAPSHOT_KEY, Snapshot, read_snapshot, snapsho
 FORMAT = 2
 """1: every entry is in the live part. 2: it may begin with a snapshot, older ones in archives."""
 GENESIS = "0" * 32  # `prev` of the first entry
-PREFIX = "memgraph-controller/"
-SEAL = f"{PREFIX}head"
+PREFIX = "memgraph-controller/"  # of the annotations
 TEXT_MAX = 400  # characters of one fact or reason in the ledger; status shows them whole
 
 
@@ -60,7 +59,7 @@ class Ledger:
 
     @property
     def annotations(self) -> dict[str, str]:
-        """For `kubectl get -o custom-columns`. Only the seal is read back, see `broken_seal`."""
+        """For `kubectl get -o custom-columns`. Only the seal is read back (statemachine/seal.py)."""
         c = self.cluster
         values = {
             "phase": c.phase.value,
@@ -146,25 +145,6 @@ def _cut(text: str) -> str:
 def digest(line: str) -> str:
     """Hash of a line, as the next one carries it: 32 hexadecimal digits of SHA-256."""
     return hashlib.sha256(line.encode("ascii", "backslashreplace")).hexdigest()[:32]
-
-
-def broken_seal(seq: int, head: str, annotations: Mapping[str, str]) -> str:
-    """Why the last entry, by its seq and hash, is not the one that was written last; "" when it is,
-    or nobody can tell.
-
-    Nothing behind it vouches for the last entry, so the object itself says its seq and hash: a hand
-    that edits or cuts the tail rarely thinks of that. An earlier version writes `seq` alone and
-    leaves an old seal behind, which then seals nothing; so does a person who takes it away.
-    """
-    number, _, seal = annotations.get(SEAL, "").partition(":")
-    if not seal or number != annotations.get(f"{PREFIX}seq"):
-        return ""
-    if (number, seal) == (str(seq), head):
-        return ""
-    return (
-        f"entry {number} is not there as it was written; put it back, or accept what stands there "
-        f"by taking the annotation {SEAL} away"
-    )
 
 
 def why_gone(known_seq: int, told_seq: int) -> str:

@@ -19,7 +19,7 @@ from controller.cli.reading import Json, Release
 from controller.kube import stored_ledger_of
 from statemachine.chain import LIVE, Chain, Fault, place_of, read_chain
 from statemachine.codec import key_of
-from statemachine.ledger import broken_seal
+from statemachine.seal import broken_seal
 
 ARCHIVE = re.compile(r"(?P<ledger>.+-ledger)-(?P<number>\d{6,})")
 SUFFIXES = (".yaml", ".yml", ".json", ".jsonl")

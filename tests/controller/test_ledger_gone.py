@@ -4,11 +4,13 @@ gateways' Leases, which outlive it, keeps them from beginning a second history (
 from typing import Any
 
 import trio
+from attrs import evolve
 from test_chronicle import BARRIER, made
 from test_pod_flow import LIMIT_S, Scene, make_stored, operational
 
+from statemachine.events import Event, LeaderElected
 from statemachine.ids import Phase, Seq
-from statemachine.ledger import Ledger
+from statemachine.ledger import Ledger, fold
 
 PODS = ("controller-0", "controller-1")
 
@@ -94,6 +96,33 @@ async def test_who_deletes_the_leases_too_begins_anew(autojump_clock: Any, nurse
         await scene.start("controller-0")
         await scene.wait_phase(Phase.OPERATIONAL)
         assert "cluster_adopted" in scene.triggers()
+        nursery.cancel_scope.cancel()
+
+
+async def test_nobody_restores_without_an_entry_that_was_written(
+    autojump_clock: Any, nursery: Any
+) -> None:
+    """The leader writes an entry and ends, and a hand takes it away before anybody has seen it; the
+    seal still tells of it. Who leads next does not go on without it; once it is put back he does."""
+    scene = Scene(nursery)
+    with trio.fail_after(LIMIT_S):
+        await operational(scene)
+        known = dict(scene.world.stored.data)
+        barrier = Event(LeaderElected("x/1"), Phase.OPERATIONAL, Phase.OPERATIONAL, "because")
+        whole = fold(known).append(barrier, at="now", by="x", entry_id="e" * 16)
+        scene.kill("controller-0")
+        scene.world.stored = evolve(make_stored(scene, known), annotations=whole.annotations)
+        scene.lead("controller-1")
+        loop = scene.pods["controller-1"].loop
+        told = f"event {whole.seq} was written, and this pod knows only {whole.seq - 1}"
+        await scene.wait(lambda: loop.trouble == told, told)
+        await scene.wait(lambda: scene.world.leader == "", "the Lease given back")
+        assert scene.world.stored.data == known
+        put_back = make_stored(scene, whole.data)
+        scene.world.stored = evolve(put_back, annotations=whole.annotations)
+        scene.lead("controller-1")
+        await scene.wait_writable("memgraph-0")
+        assert whole.data.items() < scene.world.stored.data.items()
         nursery.cancel_scope.cancel()
 
 

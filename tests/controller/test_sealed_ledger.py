@@ -4,11 +4,14 @@ import re
 from collections.abc import Mapping
 
 import pytest
+from attrs import define
 from test_chronicle import BARRIER, Store
 
 from controller.chronicle import Chronicle
+from controller.errors import LedgerOutcomeUnknown
 from controller.ports import StoredLedger
-from statemachine.ledger import SEAL, Ledger
+from statemachine.ledger import Ledger
+from statemachine.seal import SEAL
 
 WRITTEN = (
     Ledger()
@@ -76,3 +79,71 @@ async def test_a_pod_that_remembers_takes_no_edited_tail_either() -> None:
     await chronicle.read()
     assert chronicle.ledger == WRITTEN
     assert chronicle.trouble
+
+
+THIRD = WRITTEN.append(BARRIER, at="now", by="other", entry_id="c" * 16)
+
+
+@pytest.mark.parametrize(
+    ("data", "seal", "unheld_seq"),
+    [
+        (WRITTEN.data, THIRD.annotations, 3),  # its tail is cut
+        (THIRD.data | {"00000003": "{}"}, THIRD.annotations, 3),  # its tail is edited
+        (THIRD.data | {"00000001": "{}"}, THIRD.annotations, 0),  # entry 3 stands there
+        ({**cut()}, WRITTEN.annotations, 0),  # what is missing we hold
+        (WRITTEN.data, {}, 0),  # nobody can tell
+        ({"00000001": "{}", "00000002": "{}"}, THIRD.annotations, 0),  # another history
+    ],
+    ids=["cut", "edited", "elsewhere", "held", "unsealed", "foreign"],
+)
+async def test_a_broken_seal_tells_of_an_entry_that_nobody_here_holds(
+    data: dict[str, str], seal: Mapping[str, str], unheld_seq: int
+) -> None:
+    """It may have been acted upon: what this pod remembers is not the whole history (S16)."""
+    store = Store(StoredLedger("uid", "8", WRITTEN.data, WRITTEN.annotations))
+    chronicle = Chronicle(store, by="me")
+    await chronicle.read()
+    store.stored = StoredLedger("uid", "9", data, seal)
+    await chronicle.read()
+    assert chronicle.ledger == WRITTEN
+    assert chronicle.unheld_seq == unheld_seq
+
+
+@define(eq=False)
+class HandBehind(Store):
+    """The next write is carried out, its answer lost, and a hand takes the entry away at once."""
+
+    async def replace(
+        self,
+        base: StoredLedger | None,
+        data: Mapping[str, str],
+        annotations: Mapping[str, str],
+    ) -> StoredLedger:
+        """See the class."""
+        self.writes += 1
+        shown = dict(data)
+        if self.fate == "lost":
+            del shown[max(shown)]
+        self.stored = StoredLedger("uid", str(self.writes), shown, annotations)
+        if self.fate == "lost":
+            self.fate = "ok"
+            raise LedgerOutcomeUnknown("no answer")
+        return self.stored
+
+
+async def test_a_write_of_unknown_outcome_is_restored_too() -> None:
+    """Others may have seen it, and go by it, before a hand took it away: history does not go on
+    without it (S1, S16)."""
+    store = HandBehind()
+    chronicle = store.chronicle = Chronicle(store, by="me")
+    await chronicle.read()
+    assert await chronicle.append(BARRIER)
+    known, store.fate = chronicle.ledger, "lost"
+    assert not await chronicle.append(BARRIER)
+    assert chronicle.trouble
+    assert (chronicle.ledger, chronicle.unheld_seq) == (known, 0)
+    await chronicle.restore()
+    assert chronicle.trouble == ""
+    assert chronicle.ledger.seq == known.seq + 1
+    assert store.stored is not None
+    assert store.stored.data == chronicle.ledger.data

@@ -157,6 +157,20 @@ LOSING: tuple[Mutant, ...] = (
         '        if edited := "":\n',
     ),
     pod(
+        "a ledger is restored without a write of unknown outcome",
+        "S16",
+        "chronicle.py",
+        "        is_open = self.is_uncertain and self._attempted.continues(self.ledger)\n",
+        "        is_open = False\n",
+    ),
+    pod(
+        "a ledger is restored without an entry that its seal tells of",
+        "S16",
+        "loop.py",
+        "        if unheld := self.chronicle.unheld_seq:\n",
+        "        if unheld := 0:\n",
+    ),
+    pod(
         "a cut ledger is believed",
         "S16",
         "chronicle.py",
