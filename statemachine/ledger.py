@@ -59,7 +59,7 @@ class Ledger:
 
     @property
     def annotations(self) -> dict[str, str]:
-        """For `kubectl get -o custom-columns`. Only the seal is read back (statemachine/seal.py)."""
+        """For `kubectl get -o custom-columns`. Only the seal is read back: statemachine/seal.py."""
         c = self.cluster
         values = {
             "phase": c.phase.value,

@@ -54,9 +54,10 @@ def _owed(cluster: Cluster, view: View) -> Iterator[Command]:
     yield from _settle(cluster, view)
     if cluster.phase is Phase.BOOTSTRAP:
         return
-    if view.is_blind:
+    is_changing = cluster.phase is Phase.FAILOVER or cluster.is_fresh
+    if view.is_blind or (is_changing and view.gateways_read_after < cluster.rw_closed_seq):
         yield ListGateways(cluster.rw_closed_seq, cluster.term)
-    if cluster.phase is Phase.FAILOVER or cluster.is_fresh:
+    if is_changing:
         yield from _change_main(cluster, view)
     yield from _demote_strays(cluster, view)
     main = serving_main(cluster, view)
@@ -81,10 +82,6 @@ def _change_main(cluster: Cluster, view: View) -> Iterator[Command]:
     change = cluster.change
     candidate = change.candidate if change else cluster.main
     if candidate is None:
-        return
-    if view.gateways_read_after < cluster.rw_closed_seq:
-        if not view.is_blind:  # then they are listed anyhow
-            yield ListGateways(cluster.rw_closed_seq, cluster.term)
         return
     situation = Situation(cluster, view, candidate)
     if not gateways_have_cut(situation).ok:

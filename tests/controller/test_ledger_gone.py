@@ -103,7 +103,7 @@ async def test_nobody_restores_without_an_entry_that_was_written(
     autojump_clock: Any, nursery: Any
 ) -> None:
     """The leader writes an entry and ends, and a hand takes it away before anybody has seen it; the
-    seal still tells of it. Who leads next does not go on without it; once it is put back he does."""
+    seal still tells of it. Who leads next waits until it is put back."""
     scene = Scene(nursery)
     with trio.fail_after(LIMIT_S):
         await operational(scene)

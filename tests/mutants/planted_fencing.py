@@ -36,7 +36,8 @@ FENCING: tuple[Mutant, ...] = (
         "a lost answer counts as not done",
         "S1",
         "chronicle.py",
-        "            self.is_uncertain, self._attempted = True, wanted\n            await self.read()\n",
+        "            self.is_uncertain, self._attempted = True, wanted\n"
+        "            await self.read()\n",
         "            await self.read()\n",
     ),
     core(

@@ -36,8 +36,9 @@ GATEWAYS: tuple[Mutant, ...] = (
         "a leader whose watch hangs does not look for itself",
         "S6",
         "plan.py",
-        "    if view.is_blind:\n",
-        "    if False:\n",
+        "    if view.is_blind or (is_changing and view.gateways_read_after "
+        "< cluster.rw_closed_seq):\n",
+        "    if is_changing and view.gateways_read_after < cluster.rw_closed_seq:\n",
     ),
     core(
         "a leader that hears nobody loses the main by itself",
