@@ -252,6 +252,8 @@ class Loop:
             self._postpone(error)
             return False
         self._fold()
+        if not self.view.identity:
+            return False  # the Lease was lost meanwhile: who leads now begins anew
         self._new_barrier()
         return not self.chronicle.trouble
 

@@ -126,6 +126,33 @@ async def test_nobody_restores_without_an_entry_that_was_written(
         nursery.cancel_scope.cancel()
 
 
+async def test_who_loses_the_lease_while_it_restores_leads_no_more(
+    autojump_clock: Any, nursery: Any
+) -> None:
+    """What is written was verified, and stays; the barrier behind it is the next leader's (S1)."""
+    scene = Scene(nursery)
+    with trio.fail_after(LIMIT_S):
+        await operational(scene)
+        loop = scene.pods["controller-0"].loop
+        restore = loop.chronicle.restore
+
+        async def deposed_meanwhile() -> None:
+            await restore()
+            loop.reign("", None)
+
+        loop.chronicle.restore = deposed_meanwhile  # type: ignore[method-assign]
+        known = dict(scene.world.stored.data)
+        scene.world.stored = None
+        scene.world.stir()
+        await scene.wait(lambda: scene.world.stored is not None, "restored")
+        await trio.sleep(5)
+        assert loop.view.identity == ""
+        assert scene.world.stored.data == known
+        scene.lead("controller-1")
+        await scene.wait(lambda: scene.cluster.leader.startswith("controller-1"), "a barrier")
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_is_heard_counts_whenever_it_comes() -> None:
     """Before or after the read that finds nothing; a ledger that is there is believed."""
     early, _ = await made()

@@ -171,6 +171,13 @@ LOSING: tuple[Mutant, ...] = (
         "        if unheld := 0:\n",
     ),
     pod(
+        "who lost the Lease while it restored goes on",
+        "S1",
+        "loop.py",
+        "            return False  # the Lease was lost meanwhile: who leads now begins anew\n",
+        "            pass\n",
+    ),
+    pod(
         "a cut ledger is believed",
         "S16",
         "chronicle.py",
