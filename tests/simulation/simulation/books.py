@@ -7,7 +7,7 @@ outcome promises nothing, and a refused one neither; only what was acknowledged 
 
 import hashlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -209,12 +209,10 @@ class Books:
             self.violated(f"{member.name} joins the sync set without {_some(lost)}")
         self.on_joined(name, member, main)
 
-    def _was_taken_just_now(self, main: Memgraph, sync: Collection[str]) -> bool:
-        """Whether a fault took this main and its disk while it was being recorded, and another
-        member holds everything: no answer could have shown it, and nobody is led there."""
-        others = [self.instances[name] for name in sync if name != main.name]
-        is_gone = not main.is_up and main.name in self.excused
-        return is_gone and any(not self.missing(other.disk) for other in others)
+    def _was_taken_just_now(self, main: Memgraph) -> bool:
+        """Whether a fault took this main and its disk while it was being recorded: no answer could
+        have shown it, and nobody is led there."""
+        return not main.is_up and main.name in self.excused
 
     def _is_dead_hole(self, lost: set[int]) -> bool:
         """Whether the main that acknowledged these lost the second phase of their commit and died
@@ -227,7 +225,7 @@ class Books:
         """S13: what is missing on the new main was admitted."""
         main = self.instances[document["main"]]
         lost = self.missing(main.disk)
-        if not lost or self._was_taken_just_now(main, document["sync"]):
+        if not lost or self._was_taken_just_now(main):
             return
         verdict = document["data"].get("verdict", "none")
         per_client = {self.client_of[w] for w in lost}
