@@ -213,6 +213,48 @@ def test_replica_side(tmp_path: Path) -> None:
     replica.close()
 
 
+def test_a_reader_of_a_replica_holds_up_no_commit(tmp_path: Path) -> None:
+    """The main's timestamps run ahead of the replica's own: commits to one node follow each other
+    while somebody reads there, who goes on seeing what was."""
+    main, replica = Storage(options(tmp_path / "m")), Storage(options(tmp_path / "r"))
+    write(main)
+    for _ in range(20):
+        main.begin().close()
+    for value in (1, 2):
+        transaction = main.begin()
+        transaction.set_properties(("n", 0), {"value": value})
+        commit = main.next_commit(transaction)
+        main.install(transaction, commit, commit.encode())
+    first, *later = [decode_commit(p) for p in main.commits_after(0) or ()]
+    replica.apply(first, first.encode())
+    reader = replica.begin()
+    seen = reader.node(0)
+    for commit in later:
+        replica.apply(commit, commit.encode())
+    assert replica.ldt == main.ldt
+    assert reader.node(0) == seen
+    newer = replica.begin().node(0)
+    assert newer is not None
+    assert newer.properties == {"value": 2}
+    main.close()
+    replica.close()
+
+
+def test_a_commit_that_cannot_be_replayed_holds_nothing(tmp_path: Path) -> None:
+    """It is refused, and the next attempt finds no writer of its own in the way."""
+    main, replica = Storage(options(tmp_path / "m")), Storage(options(tmp_path / "r"))
+    write(main)
+    (first,) = [decode_commit(p) for p in main.commits_after(0) or ()]
+    broken = attrs.evolve(first, changes=[*first.changes, ["rel", 0, "KNOWS", 0, 99, {}]])
+    with pytest.raises(ClientFailure, match="deleted nodes"):
+        replica.apply(broken, broken.encode())
+    assert replica.graph.open_count == 0
+    replica.apply(first, first.encode())
+    assert replica.ldt == first.ts
+    main.close()
+    replica.close()
+
+
 def test_recovery_sources(tmp_path: Path) -> None:
     """MEMGRAPH 3.4: what is in the log goes as commits, what is not as a snapshot, which replaces
     everything and survives a restart of the replica."""

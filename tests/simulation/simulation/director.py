@@ -246,9 +246,10 @@ class Director:
             self.explained = "nobody left who holds everything"
             is_told = any(self._last_said(*said) for said in NOBODY_LEFT)
             return head["to"] == "FAILOVER" or is_told
-        if self.plan.mode == "sync" and self._last_said("decision_refused", "main_fenced"):
+        is_unfenced = head["to"] == "FAILOVER" and self.plan.mode == "sync"
+        if is_unfenced and self._last_said("decision_refused", "main_fenced"):
             self.explained = "SYNC: a person has to say that the node of the old main is dead"
-            return head["to"] == "FAILOVER"
+            return True
         if dead == head.get("main") and self._has_no_fence(instances[dead]):
             self.explained = "a person has to say that the node of a main without rows is dead"
             is_told = self._last_said("decision_refused", "old_main_is_harmless")

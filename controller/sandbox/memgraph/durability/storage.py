@@ -14,6 +14,7 @@ import signal
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
@@ -98,7 +99,9 @@ class Storage:
         return taken
 
     def begin(self) -> Transaction:
-        return Transaction(self.graph, self.take_ts())
+        """A transaction that sees every commit so far. A replica's own counter runs behind the
+        timestamps of its main's commits."""
+        return Transaction(self.graph, max(self.take_ts(), self.ldt))
 
     def next_commit(self, transaction: Transaction) -> Commit:
         """The commit this transaction would be; nothing is changed but the counter."""
@@ -129,7 +132,11 @@ class Storage:
             self.epoch = commit.epoch
         transaction = self.begin()
         self.counter += 1
-        replay(transaction, commit.changes)
+        with ExitStack() as undoing:
+            # what a commit holds that cannot be replayed would refuse the next attempt for ever
+            undoing.callback(transaction.close)
+            replay(transaction, commit.changes)
+            undoing.pop_all()
         self.prepared = (commit, transaction, payload)
 
     def finalize(self, ts: int) -> bool:
