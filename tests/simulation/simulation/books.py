@@ -171,6 +171,7 @@ class Books:
             self._entry(len(self.lines) + 1, key, data[key])
             if self.head["on"] == "instance_refused":
                 self._check_amended(data, self.instances[self.head["data"]["instance"]])
+            self.on_event(self.head["on"])  # faults strike once everything was looked at
 
     def _entry(self, number: int, key: str, line: str) -> None:
         if number > LINES_MAX:
@@ -199,7 +200,6 @@ class Books:
             self.on_promoted(self.instances[document["main"]])
         for name, instance in self.ledger.grown:
             self._check_joined(name, self.instances[instance], self.instances[document["main"]])
-        self.on_event(document["on"])
 
     def _check_joined(self, name: str, member: Memgraph, main: Memgraph) -> None:
         """S3: whoever joins holds every acknowledged write, and a marker has shown it."""
