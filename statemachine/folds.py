@@ -43,7 +43,8 @@ def ledger_archived(c: Cluster, p: e.LedgerArchived) -> Cluster:
 
 def _failover_forced(c: Cluster, p: e.FailoverForced) -> Cluster:
     """The candidate counts as complete from here on, for a person says so; the members that do
-    hold everything stay members, should the candidate die."""
+    hold everything stay members, should the candidate die. Where there was no main yet, this is a
+    change of main like any other from here on."""
     moved = Change(
         cause=p.cause,
         old_main=c.main,
@@ -55,6 +56,7 @@ def _failover_forced(c: Cluster, p: e.FailoverForced) -> Cluster:
     return change(
         closed(c),
         term=next_term(c),
+        is_fresh=False,
         change=moved,
         sync=c.sync | {p.candidate},
         readers=c.readers - {p.candidate},

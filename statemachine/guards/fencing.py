@@ -4,7 +4,7 @@ from statemachine import facts as f
 from statemachine.facts import Situation
 from statemachine.guards.base import Fact
 from statemachine.guards.redundancy import carried_replicas
-from statemachine.ids import Mode, Role, RowStatus
+from statemachine.ids import Instance, Mode, Role, RowStatus
 from statemachine.observations import Row
 
 
@@ -151,6 +151,11 @@ def outcome_is_settled(s: Situation) -> Fact:
     return Fact(unsettled is None, "an answer was lost" if unsettled else "settled", True)
 
 
+def _is_worth_waiting_for(s: Situation, instance: Instance) -> bool:
+    is_here = s.view.is_answering(instance) and not f.is_leaving(s.view, instance)
+    return is_here and not f.lost_its_copy(s.cluster, s.view, instance)
+
+
 def replicas_had_their_time(s: Situation) -> Fact:
     """In a renewal clients wait, up to a deadline, until the replicas are registered again, so that
     no write is acknowledged by one copy alone."""
@@ -160,7 +165,6 @@ def replicas_had_their_time(s: Situation) -> Fact:
     promotion = s.view.instance(change.candidate).promotion
     waited_s = s.view.now_s - promotion.at_s if promotion else 0.0
     others = s.cluster.sync - {change.candidate}
-    wanted = [i for i in others if s.view.is_answering(i) and not f.is_leaving(s.view, i)]
-    missing = [i for i in wanted if i not in carried_replicas(s)]
+    missing = [i for i in others if _is_worth_waiting_for(s, i) and i not in carried_replicas(s)]
     ok = not missing or waited_s >= s.view.policy.renewal_deadline_s
     return Fact(ok, f"missing after {waited_s:.1f} s: {', '.join(sorted(missing)) or 'none'}", True)

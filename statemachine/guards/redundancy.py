@@ -103,10 +103,14 @@ def epoch_has_a_commit(s: Situation) -> Fact:
 
 
 def replica_is_usable(s: Situation) -> Fact:
-    """The replica answers as REPLICA, carries our storage or is empty, and was not refused."""
+    """The replica answers as REPLICA, carries our storage or is empty, and was not refused. A
+    member of the sync set whose disk is gone is not given a name before it left the set: REGISTER
+    makes it carry our storage, and what shows that it holds nothing would be gone (S10)."""
     assert s.subject is not None
     if not s.view.answers_as(s.subject, Role.REPLICA):
         return Fact(False, "does not answer as REPLICA", True)
+    if s.subject in s.cluster.sync and not f.is_ours(s.cluster, s.view, s.subject):
+        return Fact(False, "in the sync set, and its disk is gone", True)
     if not f.is_ours(s.cluster, s.view, s.subject) and not f.is_empty(s.view, s.subject):
         return Fact(False, f"foreign storage {s.view.storage_uuid(s.subject)}, not empty")
     refused = s.cluster.refusal_of(s.subject)

@@ -170,6 +170,27 @@ LOSING: tuple[Mutant, ...] = (
         "        if unheld := self.chronicle.unheld_seq:\n",
         "        if unheld := 0:\n",
     ),
+    core(
+        "a member whose disk is gone is registered while it is a member",
+        "S10",
+        "guards/redundancy.py",
+        "    if s.subject in s.cluster.sync and not f.is_ours(s.cluster, s.view, s.subject):\n",
+        "    if False:\n",
+    ),
+    core(
+        "clients wait for a member whose disk is gone",
+        "S10",
+        "guards/fencing.py",
+        "    return is_here and not f.lost_its_copy(s.cluster, s.view, instance)\n",
+        "    return is_here\n",
+    ),
+    core(
+        "a failover forced before there was a main leaves the cluster fresh",
+        "S2",
+        "folds.py",
+        "        is_fresh=False,\n        change=moved,\n",
+        "        change=moved,\n",
+    ),
     pod(
         "who lost the Lease while it restored goes on",
         "S1",

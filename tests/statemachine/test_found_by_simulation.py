@@ -13,13 +13,18 @@ from sights import (
     A,
     B,
     decided,
+    promoted,
     seen,
     view,
 )
 
-from statemachine.cluster import Change
-from statemachine.commands import Mark
-from statemachine.ids import Incarnation, Instance, Role, Term
+from statemachine.cluster import Change, Cluster
+from statemachine.commands import Mark, Promote
+from statemachine.events import CandidateLost, Event, FailoverForced
+from statemachine.evolve import evolve as fold
+from statemachine.facts import Situation
+from statemachine.guards import replica_is_usable
+from statemachine.ids import Incarnation, Instance, Phase, Role, Term
 from statemachine.plan import plan
 from statemachine.view import Marker, View
 
@@ -59,3 +64,38 @@ def test_a_candidate_that_came_back_empty_is_lost_though_it_answers() -> None:
     moved = evolve(FENCED, change=renewal)
     empty = seen(A, Role.REPLICA, None, storage_uuid="storage-new", node_count=0)
     assert decided(moved, view(empty, SYNC, OTHER)) == "candidate_lost"
+
+
+def test_a_member_whose_disk_is_gone_is_not_registered_while_it_is_a_member() -> None:
+    """REGISTER makes an empty instance carry the cluster's storage: what shows that it holds
+    nothing would be gone, and were the new main lost now, it would be promoted (S10; seed
+    225706)."""
+    change = Change(
+        "leaves", A, B, is_planned=True, needs_drain=True, is_drained=True, fence="demoted"
+    )
+    moved = evolve(FENCED, registrations=(), change=change)
+    empty = seen(A, Role.REPLICA, None, storage_uuid="storage-new", node_count=0)
+    assert decided(moved, view(empty, promoted(SYNC), OTHER)) == "main_promoted"
+    assert decided(moved, view(seen(A), promoted(SYNC), OTHER)) == "registration_opened"
+    sight = view(empty, promoted(SYNC), OTHER)
+    assert not replica_is_usable(Situation(moved, sight, A)).ok
+    shrunk = evolve(moved, sync=frozenset({B}))
+    assert replica_is_usable(Situation(shrunk, sight, A)).ok
+
+
+def test_a_failover_that_is_forced_before_there_was_a_main_is_one_like_any_other() -> None:
+    """Once its candidate was lost and is back, nothing is promoted without an event before (seed
+    225639)."""
+    begun = Cluster(
+        phase=Phase.DEGRADED,
+        term=Term(2),
+        main=A,
+        main_term=Term(2),
+        is_fresh=True,
+        sync=frozenset({A}),
+    )
+    forced = FailoverForced(A, "storage-1", "asked", "", "request")
+    after = fold(begun, Event(forced, Phase.DEGRADED, Phase.FAILOVER, ""))
+    assert not after.is_fresh
+    lost = fold(after, Event(CandidateLost(None, "gone"), Phase.FAILOVER, Phase.DEGRADED, ""))
+    assert not any(isinstance(c, Promote) for c in plan(lost, view(seen(A), SYNC, OTHER)))
