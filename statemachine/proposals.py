@@ -147,7 +147,9 @@ def fence(cluster: Cluster, view: View) -> Iterator[Proposal]:
         situation = Situation(cluster, view, cluster.change.candidate)
         proof = fence_proof(situation)
         died = cluster.change.is_planned and proof == "dead"
-        fenced = e.MainFenced(proof, died and not f.was_seen_whole(cluster, view))
+        was_silent = view.instance(cluster.main or Instance("")).fell_silent
+        was_whole = f.was_seen_whole(cluster, view) and not was_silent
+        fenced = e.MainFenced(proof, died and not was_whole)
         yield Proposal(fenced, f"fenced: {proof}", cluster.change.candidate)
 
 

@@ -171,6 +171,13 @@ LOSING: tuple[Mutant, ...] = (
         "        if unheld := 0:\n",
     ),
     core(
+        "a main that fell silent in a planned change acknowledged nothing since",
+        "S13",
+        "proposals.py",
+        "        was_whole = f.was_seen_whole(cluster, view) and not was_silent\n",
+        "        was_whole = f.was_seen_whole(cluster, view)\n",
+    ),
+    core(
         "a member whose disk is gone is registered while it is a member",
         "S10",
         "guards/redundancy.py",

@@ -142,6 +142,17 @@ def test_the_verdict_says_what_nobody_could_exclude(was_behind: bool, verdict: s
     assert decision.payload.verdict == verdict
 
 
+def test_a_main_that_fell_silent_in_a_planned_change_may_have_gone_on_before_it_died() -> None:
+    """Cut off from us it may have acknowledged what its replica did not hear of, and its pod ended
+    only then: its last look excludes nothing (S13; seed 230350)."""
+    change = Change(cause="", old_main=A, candidate=B, is_planned=True)
+    dead = dies(shown(WHOLE))
+    silent = evolve(dead, instances=tuple(evolve(i, fell_silent=True) for i in dead.instances))
+    decision = decide(evolve(FAILOVER, change=change), silent)
+    assert isinstance(decision, Event)
+    assert decision.payload == MainFenced("dead", True)
+
+
 @pytest.mark.parametrize(("rows", "was_behind"), [((WHOLE,), False), ((WHOLE, INVALID), True)])
 def test_a_main_that_dies_in_a_planned_change_is_looked_at_then(
     rows: tuple[Row, ...], was_behind: bool
