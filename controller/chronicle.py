@@ -137,7 +137,7 @@ class Chronicle:
         elif found.continues(self.ledger):
             self._accept(stored, found)
         elif corrects_last(self.ledger, self._own_seq, found):
-            log.warning("ledger_last_line_dropped", seq=self.ledger.seq, head=self.ledger.head)
+            self._tell_dropped()
             self._accept(stored, found)
         elif found.base_seq >= self.ledger.seq:
             self._fall_behind(stored, found)
@@ -170,6 +170,9 @@ class Chronicle:
         seq, begins = self.ledger.seq, found.base_seq
         why = self._why_behind.get(begins) or f"it begins after {begins}"
         self._tell(f"this pod knows the ledger up to {seq}, and {why}")
+
+    def _tell_dropped(self) -> None:
+        log.warning("ledger_last_line_dropped", seq=self.ledger.seq, head=self.ledger.head)
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:
@@ -221,6 +224,10 @@ class Chronicle:
             self.missing = way.missing
             self._fall_behind(stored, live)
         else:
+            if found.drops_last:
+                self._tell_dropped()
+            if way.gap:
+                log.warning("ledger_taken_over_a_gap", seq=live.seq, gap=way.gap)
             log.info("ledger_caught_up", was=self.ledger.seq, seq=live.seq, archives=len(way.parts))
             self._accept(stored, live)
 

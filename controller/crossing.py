@@ -6,7 +6,6 @@ Our last line gives way when another pod wrote it and a barrier follows in its p
 between the archives is jumped over when the settings gave those archives up.
 """
 
-import structlog
 from attrs import frozen
 
 from controller.archive_walk import Bridge
@@ -16,12 +15,12 @@ from statemachine.events import LeaderElected
 from statemachine.ids import Seq
 from statemachine.ledger import Ledger
 
-log = structlog.get_logger(__name__)
-
 
 @frozen
 class Taken:
-    """What was found is ours and more."""
+    """What was found is ours and more; `drops_last`: without our last line."""
+
+    drops_last: bool = False
 
 
 @frozen
@@ -51,12 +50,17 @@ def crossed(copy: Ledger, own_seq: Seq, live: Ledger, way: Bridge) -> Taken | Re
     except LedgerCorrupt as error:
         if not _is_bridged_without_last(copy, own_seq, live, way):
             return Refused(str(error))
-        log.warning("ledger_last_line_dropped", seq=copy.seq, head=copy.head)
+        return Taken(drops_last=True)
     return Taken()
 
 
+def _may_be_edited(copy: Ledger, own_seq: Seq) -> bool:
+    """Whether a hand may have edited our last line before we saw it: another pod wrote it."""
+    return copy.seq > own_seq and bool(copy.lines)
+
+
 def _is_bridged_without_last(copy: Ledger, own_seq: Seq, live: Ledger, way: Bridge) -> bool:
-    if copy.seq <= own_seq or not copy.lines:
+    if not _may_be_edited(copy, own_seq):
         return False
     try:
         bridge(copy.without_last(), way.parts, live)
@@ -70,7 +74,6 @@ def _leapt(copy: Ledger, live: Ledger, way: Bridge) -> Taken | Stuck:
     it, as a pod that starts takes it; else nobody can tell."""
     why_not = why_implausible(copy.cluster, live.cluster)
     if way.is_given_up and not why_not:
-        log.warning("ledger_taken_over_a_gap", was=copy.seq, seq=live.seq, gap=way.gap)
         return Taken()
     cure = "put them back, or restart it" if way.missing and not why_not else "restart it"
     return Stuck(f"cannot go on: {why_not or way.gap}; {cure}")
@@ -80,7 +83,7 @@ def corrects_last(copy: Ledger, own_seq: Seq, found: Ledger) -> bool:
     """Whether only our last line, which another pod wrote, is another one there, and a barrier
     follows it: what the leader restored (S16)."""
     seq = copy.seq
-    if seq <= own_seq or found.seq <= seq or not copy.lines:
+    if not _may_be_edited(copy, own_seq) or found.seq <= seq:
         return False
     before = copy.head_at(seq - 1)
     behind = found.lines[seq - found.base_seq] if found.base_seq <= seq else ""

@@ -140,9 +140,21 @@ def run() -> None:
     except SettingsError as error:
         raise Problem(str(error), USAGE) from error
     configure(settings.log_level, settings.log_format)
-    from controller.cli.running import run_until_stopped
-
     raise SystemExit(run_until_stopped(settings))
+
+
+def run_until_stopped(settings: Any) -> int:
+    """Run until SIGTERM or an error that nothing below could handle; returns the exit code. The
+    only place that catches everything: whatever it is, it is logged and the process ends."""
+    from controller.cli.running import exit_code_of, is_exit, serve
+
+    try:
+        serve(settings)
+    except BaseException as error:
+        if is_exit(error):
+            raise
+        return exit_code_of(error)
+    return OK
 
 
 @cli.command(epilog=HELP)

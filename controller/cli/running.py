@@ -12,25 +12,28 @@ from controller.settings import Settings
 log = structlog.get_logger(__name__)
 
 
-def run_until_stopped(settings: Settings) -> int:
-    """Run until SIGTERM or an error that nothing below could handle; returns the exit code. The
-    only place that catches everything: whatever it is, it is logged and the process ends."""
+def serve(settings: Settings) -> None:
+    """Run until SIGTERM. Raises whatever nothing below could handle."""
     from controller.app import run  # late: imports every adapter
 
-    try:
-        trio.run(run, settings)
-    except KeyboardInterrupt:
+    trio.run(run, settings)
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Of a process that ends by this error, which is logged here."""
+    if isinstance(error, KeyboardInterrupt):
         return OK
-    except BaseException as error:
-        causes = list(leaves(error))
-        if all(isinstance(cause, OSError | KubeUnavailable) for cause in causes):
-            log.error("cannot_start", problems=[str(cause) for cause in causes])
-            return NOT_FOUND if all(isinstance(c, KubeUnavailable) for c in causes) else FAILED
-        if any(isinstance(cause, SystemExit) for cause in causes):
-            raise
-        log.exception("crashed")
-        return FAILED
-    return OK
+    causes = list(leaves(error))
+    if all(isinstance(cause, OSError | KubeUnavailable) for cause in causes):
+        log.error("cannot_start", problems=[str(cause) for cause in causes])
+        return NOT_FOUND if all(isinstance(c, KubeUnavailable) for c in causes) else FAILED
+    log.error("crashed", exc_info=error)
+    return FAILED
+
+
+def is_exit(error: BaseException) -> bool:
+    """Whether it says itself with which code the process ends."""
+    return any(isinstance(cause, SystemExit) for cause in leaves(error))
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

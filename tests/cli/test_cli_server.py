@@ -7,7 +7,7 @@ import pytest
 from attrs import field, frozen
 from click.testing import CliRunner
 
-from controller.cli import cli, entry, running
+from controller.cli import cli, entry
 from controller.cli.exits import HELP
 from controller.errors import KubeUnavailable
 from controller.setting_values import Address
@@ -76,7 +76,7 @@ def test_the_exit_code_of_run_tells_why(
             raise error
 
     monkeypatch.setattr("controller.app.run", fake)
-    assert running.run_until_stopped(load(LEAST)) == code
+    assert entry.run_until_stopped(load(LEAST)) == code
 
 
 def test_settings_lists_every_variable() -> None:

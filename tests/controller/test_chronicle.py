@@ -19,7 +19,8 @@ BARRIER = Event(e.LeaderElected("me/1"), Phase.BOOTSTRAP, Phase.BOOTSTRAP, "beca
 
 @define(eq=False)
 class Store:
-    """One ConfigMap. `fate` of the next write: ok, lost (carried out), dropped, conflict, down."""
+    """One ConfigMap. `fate` of the next write: ok, lost (carried out), cut (the same, and a hand
+    takes the entry away at once), dropped, conflict, down."""
 
     stored: StoredLedger | None = None
     fate: str = "ok"
@@ -52,8 +53,10 @@ class Store:
         if fate == "conflict" or base != self.stored:
             raise LedgerConflict("modified")
         self.writes += 1
-        self.stored = StoredLedger("uid", str(self.writes), dict(data), {})
-        if fate == "lost":
+        last = max(data) if fate == "cut" else ""
+        shown = {key: line for key, line in data.items() if key != last}
+        self.stored = StoredLedger("uid", str(self.writes), shown, dict(annotations))
+        if fate in ("lost", "cut"):
             raise LedgerOutcomeUnknown("no answer")
         return self.stored
 

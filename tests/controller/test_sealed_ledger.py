@@ -4,11 +4,9 @@ import re
 from collections.abc import Mapping
 
 import pytest
-from attrs import define
-from test_chronicle import BARRIER, Store
+from test_chronicle import BARRIER, Store, made
 
 from controller.chronicle import Chronicle
-from controller.errors import LedgerOutcomeUnknown
 from controller.ports import StoredLedger
 from statemachine.ledger import Ledger
 from statemachine.seal import SEAL
@@ -109,36 +107,12 @@ async def test_a_broken_seal_tells_of_an_entry_that_nobody_here_holds(
     assert chronicle.unheld_seq == unheld_seq
 
 
-@define(eq=False)
-class HandBehind(Store):
-    """The next write is carried out, its answer lost, and a hand takes the entry away at once."""
-
-    async def replace(
-        self,
-        base: StoredLedger | None,
-        data: Mapping[str, str],
-        annotations: Mapping[str, str],
-    ) -> StoredLedger:
-        """See the class."""
-        self.writes += 1
-        shown = dict(data)
-        if self.fate == "lost":
-            del shown[max(shown)]
-        self.stored = StoredLedger("uid", str(self.writes), shown, annotations)
-        if self.fate == "lost":
-            self.fate = "ok"
-            raise LedgerOutcomeUnknown("no answer")
-        return self.stored
-
-
 async def test_a_write_of_unknown_outcome_is_restored_too() -> None:
     """Others may have seen it, and go by it, before a hand took it away: history does not go on
     without it (S1, S16)."""
-    store = HandBehind()
-    chronicle = store.chronicle = Chronicle(store, by="me")
-    await chronicle.read()
+    chronicle, store = await made()
     assert await chronicle.append(BARRIER)
-    known, store.fate = chronicle.ledger, "lost"
+    known, store.fate = chronicle.ledger, "cut"
     assert not await chronicle.append(BARRIER)
     assert chronicle.trouble
     assert (chronicle.ledger, chronicle.unheld_seq) == (known, 0)

@@ -122,7 +122,7 @@ BANNED = {
     r"except\s*:": "name the exception",
     r"except (Base)?Exception\b": "only the entry point catches everything",
 }
-ENTRY_POINT = "controller/cli/running.py"
+ENTRY_POINT = "controller/cli/entry.py"
 
 
 @pytest.mark.parametrize("path", CODE, ids=name)

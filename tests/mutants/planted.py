@@ -9,7 +9,8 @@ from planted_adapters import ADAPTERS
 from planted_commands import COMMANDS
 from planted_fencing import FENCING
 from planted_gateways import GATEWAYS
+from planted_ledger import LEDGER
 from planted_losing import LOSING
 from planting import Mutant
 
-MUTANTS: tuple[Mutant, ...] = (*FENCING, *GATEWAYS, *COMMANDS, *LOSING, *ADAPTERS)
+MUTANTS: tuple[Mutant, ...] = (*FENCING, *GATEWAYS, *COMMANDS, *LOSING, *LEDGER, *ADAPTERS)

@@ -7,7 +7,7 @@ outcome promises nothing, and a refused one neither; only what was acknowledged 
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import trio
@@ -15,6 +15,7 @@ from attrs import define, field
 
 from controller.kube.transport import Json
 from gateway import Route
+from statemachine.ids import Role
 from statemachine.ledger import fold
 
 from .memgraph import Memgraph
@@ -53,6 +54,7 @@ class Books:
     on_event: Callable[[str], None] = lambda trigger: None
     on_joined: Callable[[str, Memgraph, Memgraph], None] = lambda name, member, main: None
     on_promoted: Callable[[Memgraph], None] = lambda main: None
+    _taken_whole: dict[str, int] = field(factory=dict)  # mains that lost a whole disk -> process
     _checked: dict[Disk, tuple[int, set[int]]] = field(factory=dict)
 
     def violated(self, text: str) -> None:
@@ -141,8 +143,11 @@ class Books:
     # -- disks
 
     def lost_disk(self, name: str) -> None:
-        """A fault took the disk of an instance."""
+        """A fault takes the disk of an instance, which has ended."""
         self.excused.add(name)
+        instance = self.instances[name]
+        if instance.role is Role.MAIN and not self.missing(instance.disk):
+            self._taken_whole[name] = instance.process
 
     def wiped(self, instance: Memgraph) -> None:
         """An init container moves the data of an instance aside, as the product ordered."""
@@ -209,10 +214,14 @@ class Books:
             self.violated(f"{member.name} joins the sync set without {_some(lost)}")
         self.on_joined(name, member, main)
 
-    def _was_taken_just_now(self, main: Memgraph) -> bool:
+    def _was_taken_just_now(self, main: Memgraph, sync: Collection[str]) -> bool:
         """Whether a fault took this main and its disk while it was being recorded: no answer could
-        have shown it, and nobody is led there."""
-        return not main.is_up and main.name in self.excused
+        have shown it, and nobody is led there. Another member holds everything, or it was whole
+        itself when it was taken as MAIN, and was not up again since."""
+        others = [self.instances[name] for name in sync if name != main.name]
+        is_gone = not main.is_up and main.name in self.excused
+        was_whole = self._taken_whole.get(main.name) == main.process
+        return is_gone and (was_whole or any(not self.missing(o.disk) for o in others))
 
     def _is_dead_hole(self, lost: set[int]) -> bool:
         """Whether the main that acknowledged these lost the second phase of their commit and died
@@ -225,7 +234,7 @@ class Books:
         """S13: what is missing on the new main was admitted."""
         main = self.instances[document["main"]]
         lost = self.missing(main.disk)
-        if not lost or self._was_taken_just_now(main):
+        if not lost or self._was_taken_just_now(main, document["sync"]):
             return
         verdict = document["data"].get("verdict", "none")
         per_client = {self.client_of[w] for w in lost}

@@ -34,7 +34,6 @@ SETTLED_S = 1.5  # without an event of the ledger, while all is well
 STALLED_S = 8.0  # the same, when not all is well and no fault lasts: nobody will move
 START_LIMIT_S = 60.0
 PROGRESS_LIMIT_S = 120.0
-SAID_WITHIN = 200  # entries: barriers and pauses of a long wait come between
 LOOK_S = 0.5
 TRACE_MAX = 20_000
 NOBODY_LEFT = (
@@ -271,8 +270,11 @@ class Director:
         return old.role is not Role.MAIN or not rows
 
     def _last_said(self, trigger: str, about: str = "") -> bool:
-        for line in reversed(self.cluster.books.lines[-SAID_WITHIN:]):
+        """Whether an entry says so since there was a main last."""
+        for line in reversed(self.cluster.books.lines):
             document = json.loads(line)
+            if document["on"] in ("main_promoted", "main_returned"):
+                return False
             if document["on"] == trigger and about in json.dumps(document["data"]):
                 return True
         return False
