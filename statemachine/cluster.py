@@ -161,6 +161,13 @@ class Cluster:
     """The copies that finished resets have left, the oldest first; what is not in here stays on
     its volume until a person removes it."""
 
+    @property
+    def unproven_pods(self) -> tuple[tuple[Instance, str], ...]:
+        """Of `epoch_pods`, the members of the sync set that a candidate gave a name to, and no
+        marker went through since: what they were then has to be what they are (S10)."""
+        joined = {r.instance for r in self.registrations if r.is_joined}
+        return tuple(pod for pod in self.epoch_pods if pod[0] in self.sync - joined)
+
     def registration_of(self, instance: Instance) -> Registration | None:
         """The present registration of this replica, if there is one."""
         return next((r for r in self.registrations if r.instance == instance), None)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from statemachine import events as e
-from statemachine.cluster import Change, Cluster, Refused, Registration
+from statemachine.cluster import Change, Cluster, Refused
 from statemachine.edits import change
 from statemachine.events import Event
 from statemachine.folds import (
@@ -19,6 +19,7 @@ from statemachine.folds import (
     noted,
     refusal_key,
 )
+from statemachine.folds_names import OF_NAMES
 from statemachine.folds_refused import OF_REFUSED
 from statemachine.ids import Durability, Instance, Phase, Seq
 from statemachine.invariants import check
@@ -99,21 +100,6 @@ def _decision_refused(c: Cluster, p: e.DecisionRefused) -> Cluster:
     return noted(c, refusal_key(p.trigger, p.candidate, p.guard))
 
 
-def _registration_opened(c: Cluster, p: e.RegistrationOpened) -> Cluster:
-    opened = Registration(p.name, p.instance, p.mode, p.address, p.pod)
-    known = p.instance in dict(c.epoch_pods)
-    return change(
-        c,
-        generation=c.generation + 1,
-        registrations=(*c.registrations, opened),
-        epoch_pods=c.epoch_pods if known else (*c.epoch_pods, (p.instance, p.pod)),
-    )
-
-
-def _registration_retired(c: Cluster, p: e.RegistrationRetired) -> Cluster:
-    return change(c, registrations=tuple(r for r in c.registrations if r.name != p.name))
-
-
 def _sync_joined(c: Cluster, p: e.SyncJoined) -> Cluster:
     return _with_sync(change(c, rw_open=True, owing=c.owing - {p.instance}), c.sync | {p.instance})
 
@@ -185,7 +171,7 @@ def _main_fenced(c: Cluster, p: e.MainFenced) -> Cluster:
     # every name dies here: the old main was demoted or is fenced, and a promotion starts with none
     was_behind = p.was_behind or (c.change is not None and c.change.was_behind)
     fenced = _edit_change(c, fence=p.proof, was_behind=was_behind)
-    return change(fenced, registrations=(), epoch_pods=())
+    return change(fenced, registrations=(), epoch_pods=c.unproven_pods)
 
 
 def _candidate_lost(c: Cluster, p: e.CandidateLost) -> Cluster:
@@ -225,6 +211,7 @@ def _main_promoted(c: Cluster, p: e.MainPromoted) -> Cluster:
         rw_open=not alone_and_required,
         readers=c.readers - {p.main},
         change=None,
+        epoch_pods=tuple(pod for pod in c.epoch_pods if pod[0] != p.main),
         refused=_still_refused(c, p.main),
         verdict=c.verdict if _is_drained(c) and (c.refused or owing) else p.verdict,
         owing=owing,
@@ -280,8 +267,7 @@ FOLDS: dict[type, Callable[[Cluster, Any], Cluster]] = {
     e.ClusterAdopted: _cluster_adopted,
     e.BootstrapRefused: _bootstrap_refused,
     e.DecisionRefused: _decision_refused,
-    e.RegistrationOpened: _registration_opened,
-    e.RegistrationRetired: _registration_retired,
+    **OF_NAMES,
     e.SyncJoined: _sync_joined,
     e.SyncLost: _sync_lost,
     e.MainLost: _main_lost,

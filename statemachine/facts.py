@@ -136,6 +136,16 @@ def lost_its_copy(cluster: Cluster, view: View, instance: Instance) -> bool:
     return view.is_answering(instance) and uuid not in ("", cluster.storage_uuid)
 
 
+def is_safe_copy(cluster: Cluster, view: View, instance: Instance) -> bool:
+    """Whether a member of the sync set carries our storage of its own. REGISTER makes whoever
+    listens at the address carry it, also late and also one that came back without its disk: a
+    member that was given a name by a candidate and has restarted since may hold nothing, until a
+    marker goes through it (S10)."""
+    was = dict(cluster.unproven_pods).get(instance, "")
+    is_its_own = not was or view.instance(instance).pod_incarnation == was
+    return is_ours(cluster, view, instance) and is_its_own
+
+
 def is_empty(view: View, instance: Instance) -> bool:
     """Whether the instance was just proved to hold no node."""
     answer = view.instance(instance).answer
@@ -151,7 +161,7 @@ def choose_candidate(cluster: Cluster, view: View) -> Instance | None:
 
     def rank(instance: Instance) -> tuple[bool, bool, bool, bool, str]:
         answers = view.is_answering(instance)
-        usable = answers and is_ours(cluster, view, instance)
+        usable = answers and is_safe_copy(cluster, view, instance)
         leaves = is_leaving(view, instance) and not cluster.was_main_silent
         return (not usable, not answers, leaves, instance != cluster.main, instance)
 

@@ -63,6 +63,7 @@ def _failover_forced(c: Cluster, p: e.FailoverForced) -> Cluster:
         storage_uuid=c.storage_uuid or p.storage_uuid,
         refused=tuple(r for r in c.refused if r.instance != p.candidate),
         registrations=(),
+        epoch_pods=tuple(pod for pod in c.unproven_pods if pod[0] != p.candidate),
     )
 
 

@@ -158,7 +158,10 @@ def _may_drop(cluster: Cluster, view: View, main: Instance, name: str) -> bool:
 
 
 def _register(cluster: Cluster, view: View, main: Instance, r: Registration) -> Iterator[Command]:
-    """Only what answers as REPLICA right now: REGISTER of a silent one freezes the main (L9)."""
+    """Only what answers as REPLICA right now: REGISTER of a silent one freezes the main (L9). No
+    member of the sync set whose disk is gone, also when its name was opened before that (S10)."""
+    if r.instance in cluster.sync and f.lost_its_copy(cluster, view, r.instance):
+        return
     refused = any(x.name == r.name for x in view.refused_registrations)
     if not refused and view.answers_as(r.instance, Role.REPLICA):
         yield Register(main, r.instance, r.name, r.mode, r.address, cluster.term)

@@ -42,6 +42,7 @@ from statemachine.guards.loss import (
     subject_answers,
     subject_is_ours,
     subject_is_ours_or_first,
+    subject_is_safe,
     vantages_agree,
 )
 from statemachine.guards.redundancy import (
@@ -116,6 +117,7 @@ __all__ = [
     "subject_is_of_this_epoch",
     "subject_is_ours",
     "subject_is_ours_or_first",
+    "subject_is_safe",
     "subject_stays",
     "sync_is_proven",
     "sync_is_unready_or_leaves",

@@ -79,6 +79,16 @@ def subject_is_ours(s: Situation) -> Fact:
     return Fact(ok, f"{uuid or 'unknown'}, the cluster's is {s.cluster.storage_uuid}")
 
 
+def subject_is_safe(s: Situation) -> Fact:
+    """The instance carries the cluster's storage UUID, and not because a REGISTER gave it to a
+    process that came back with an empty disk (S10)."""
+    is_safe = s.subject is not None and f.is_safe_copy(s.cluster, s.view, s.subject)
+    its_own = subject_is_ours(s)
+    if is_safe or not its_own.ok:
+        return its_own
+    return Fact(False, f"{s.subject} restarted since it was registered: it may hold nothing")
+
+
 def subject_is_ours_or_first(s: Situation) -> Fact:
     """The instance carries the cluster's storage UUID, or there is no cluster yet (S10)."""
     if not s.cluster.storage_uuid:
@@ -98,7 +108,7 @@ def nobody_is_safe(s: Situation) -> Fact:
     usable = [
         i
         for i in sorted(s.cluster.sync)
-        if s.view.is_answering(i) and f.is_ours(s.cluster, s.view, i)
+        if s.view.is_answering(i) and f.is_safe_copy(s.cluster, s.view, i)
     ]
     return Fact(not usable, f"reachable: {', '.join(usable) or 'none'}", True)
 

@@ -239,7 +239,7 @@ FENCING: tuple[Mutant, ...] = (
         "names of the old epoch survive the fence",
         "S8",
         "evolve.py",
-        "    return change(fenced, registrations=(), epoch_pods=())\n",
+        "    return change(fenced, registrations=(), epoch_pods=c.unproven_pods)\n",
         "    return fenced\n",
     ),
     core(

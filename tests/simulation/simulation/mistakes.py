@@ -314,7 +314,7 @@ MUTANTS: dict[str, Patch] = {
         (world, "KubeTimes", _never_in_doubt),
     ),
     "identity is not checked": both(
-        always("subject_is_ours"),
+        always("subject_is_ours", "subject_is_safe"),
         instead(
             (facts, "is_ours", lambda cluster, view, instance: True),
             (controller.gatekeeper, "why_not_main", lambda cluster, answer: ""),
