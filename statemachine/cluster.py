@@ -13,7 +13,8 @@ from statemachine.ids import Durability, Instance, Mode, Phase, Seq, Term
 class Registration:
     """A name that the present main owes to one replica. Names carry a generation and are never
     used twice (S8). `pod` is the replica's incarnation by the kubelet's word ("uid/restarts") when
-    the name was opened: another one later means that it restarted inside this epoch."""
+    the name was opened: another one later means that it restarted inside this epoch; `main_pod` the
+    main's: one that restarted since may never have carried its REGISTER to an end."""
 
     name: str
     instance: Instance
@@ -21,6 +22,7 @@ class Registration:
     address: str
     pod: str = ""
     is_joined: bool = False
+    main_pod: str = ""
 
 
 @frozen

@@ -162,6 +162,7 @@ def _registration(value: Mapping[str, Any]) -> Registration:
         address=text(value["address"]),
         pod=text(value["pod"]),
         is_joined=flag(value["is_joined"]),
+        main_pod=text(value.get("main_pod", "")),
     )
 
 

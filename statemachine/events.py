@@ -98,13 +98,15 @@ class BootstrapRefused:
 
 @frozen
 class RegistrationOpened:
-    """From now on the main owes this name to the replica. Precedes REGISTER."""
+    """From now on the main owes this name to the replica. Precedes REGISTER. `pod`, `main_pod`: the
+    incarnations of the replica and of the main then."""
 
     name: str
     instance: Instance
     mode: Mode
     address: str
     pod: str
+    main_pod: str = ""
 
 
 @frozen

@@ -9,7 +9,7 @@ from statemachine.edits import change
 
 
 def _registration_opened(c: Cluster, p: e.RegistrationOpened) -> Cluster:
-    opened = Registration(p.name, p.instance, p.mode, p.address, p.pod)
+    opened = Registration(p.name, p.instance, p.mode, p.address, p.pod, main_pod=p.main_pod)
     known = p.instance in dict(c.epoch_pods)
     return change(
         c,

@@ -164,6 +164,7 @@ _FIELDS: dict[type[AttrsInstance], dict[str, Callable[[Any], Any]]] = {
         "address": text,
         "pod": text,
         "is_joined": flag,
+        "main_pod": text,
     },
     Change: {
         "cause": text,

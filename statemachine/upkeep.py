@@ -72,7 +72,16 @@ def _why_retire(cluster: Cluster, view: View, r: Registration, was_refused: bool
     settled = view.instance(main).unready_for_s(r.name, view.now_s) >= view.policy.row_settle_s
     if row.status is RowStatus.ABSENT and settled and view.registering_since_s is None:
         return f"{r.name} replicates nothing: its REGISTER failed, and nobody heard why"
+    if row.status is RowStatus.INVALID and settled and _may_be_unknown_there(view, main, r):
+        return f"{r.name} stays invalid since {main} restarted: its REGISTER was cut short"
     return _why_foreign(cluster, view, r, settled)
+
+
+def _may_be_unknown_there(view: View, main: Instance, r: Registration) -> bool:
+    """Whether the main ended, perhaps, before it had told the replica whom to follow. A restarted
+    one only calls on it, and is turned away for ever (MEMGRAPH 1.6, 1.7)."""
+    has_restarted = r.main_pod not in ("", view.instance(main).pod_incarnation)
+    return has_restarted and view.answers_as(r.instance, Role.REPLICA)
 
 
 def _why_foreign(cluster: Cluster, view: View, r: Registration, settled: bool) -> str:
@@ -103,6 +112,7 @@ def _open(cluster: Cluster, view: View, main: Instance) -> Iterator[Wish]:
             mode=f.wanted_mode(cluster, view, instance),
             address=f.replication_address(view, instance),
             pod=seen.pod_incarnation,
+            main_pod=view.instance(main).pod_incarnation,
         )
         yield payload, f"{instance} answers as REPLICA and has no name", instance, payload.name
 

@@ -170,6 +170,20 @@ LOSING: tuple[Mutant, ...] = (
         "    if False:\n",
     ),
     core(
+        "a row that its main did not live to register is waited for without end",
+        "S8",
+        "upkeep.py",
+        "    return has_restarted and view.answers_as(r.instance, Role.REPLICA)\n",
+        "    return False\n",
+    ),
+    core(
+        "a row is made anew although its link may be cut",
+        "S8",
+        "upkeep.py",
+        '    has_restarted = r.main_pod not in ("", view.instance(main).pod_incarnation)\n',
+        "    has_restarted = True\n",
+    ),
+    core(
         "clients wait for a member whose disk is gone",
         "S10",
         "guards/fencing.py",

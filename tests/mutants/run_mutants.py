@@ -43,6 +43,8 @@ def main() -> int:
     parser.add_argument("--missing", action="store_true", help="only those not recorded as caught")
     options = parser.parse_args()
     chosen = [m for m in MUTANTS if not options.names or any(n in m.name for n in options.names)]
+    if not chosen:
+        parser.error(f"no planted fault has {' or '.join(options.names)} in its name; see --list")
     if options.missing:
         caught = {found.mutant for found in read_found() if found.layer}
         chosen = [m for m in chosen if m.name not in caught]

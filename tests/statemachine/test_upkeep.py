@@ -1,13 +1,31 @@
 """Registrations: which names are given up, and why."""
 
 from attrs import evolve
-from sights import DEGRADED, NAME_B, NOW_S, A, B, row, seen, view
+from sights import (
+    DEGRADED,
+    NAME_B,
+    NOW_S,
+    SYNC,
+    A,
+    B,
+    decided,
+    failing,
+    pod,
+    row,
+    seen,
+    view,
+)
 
+from statemachine.commands import Drop
 from statemachine.decide import decide
-from statemachine.events import Event, RegistrationRetired
-from statemachine.ids import Durability, Role, RowStatus
-from statemachine.view import View
+from statemachine.events import Event, RegistrationOpened, RegistrationRetired
+from statemachine.evolve import evolve as fold
+from statemachine.ids import Durability, Role, RowStatus, Term
+from statemachine.observations import Failure
+from statemachine.plan import plan
+from statemachine.view import InstanceView, Marker, View
 
+MARKER = Marker(Term(3), NOW_S - 3, NOW_S - 2, (), ())
 INVALID = row(NAME_B, B, status=RowStatus.INVALID)
 REQUIRED = evolve(
     DEGRADED,
@@ -38,3 +56,50 @@ def test_a_replica_that_lost_its_disk_gets_a_new_name() -> None:
 def test_a_row_that_was_just_registered_is_given_time() -> None:
     """Right after REGISTER the last answer may still show the replica's former storage."""
     assert not isinstance(decide(REQUIRED, lost_disk(for_s=1)), Event)
+
+
+def cut_short(now: str, for_s: float = 6.0, replica: InstanceView = SYNC) -> View:
+    """The row was opened while the main was process "uid-memgraph-0/0"; it is `now` another."""
+    main = seen(A, Role.MAIN, (INVALID,), unready_since_s=((NAME_B, NOW_S - for_s),))
+    pod_ = evolve(pod(A), restarts=int(now))
+    what = view(evolve(main, pod=pod_), replica)
+    return evolve(what, policy=evolve(what.policy, durability=Durability.REQUIRED))
+
+
+OPENED = evolve(REQUIRED, registrations=(evolve(REQUIRED.registrations[0], main_pod=f"uid-{A}/0"),))
+
+
+def test_a_register_that_the_main_did_not_survive_is_made_anew() -> None:
+    """The restarted main calls on a replica that it never told whom to follow, and is turned away
+    for ever: no write would go through under `required`, and an asynchronous copy would stay where
+    it is (MEMGRAPH 1.6; seeds 250254, 250381)."""
+    decision = decide(OPENED, cut_short("1"))
+    assert isinstance(decision, Event)
+    assert isinstance(decision.payload, RegistrationRetired)
+    assert "cut short" in decision.why
+    retired = fold(OPENED, decision)
+    assert Drop(A, NAME_B, OPENED.term) in plan(retired, cut_short("1"))
+
+
+def test_a_row_that_cannot_be_reached_waits_for_its_link() -> None:
+    """REGISTER of one that does not answer stops the main for seconds (L9): a row that the very
+    same process of the main registered comes back by itself, and one whose replica is gone too."""
+    assert decided(OPENED, cut_short("0")) != "registration_retired"
+    assert decided(OPENED, cut_short("1", for_s=1.0)) != "registration_retired"
+    silent = failing(SYNC, Failure.SILENT, 6.0)
+    assert decided(OPENED, cut_short("1", replica=silent)) != "registration_retired"
+
+
+def test_entries_from_before_the_main_was_noted_prove_nothing() -> None:
+    """Without its word a restart cannot be told from none."""
+    assert decided(REQUIRED, cut_short("1")) != "registration_retired"
+
+
+def test_the_incarnation_of_the_main_is_noted_with_each_name() -> None:
+    """It is what a restart is told by."""
+    alone = evolve(DEGRADED, registrations=())
+    decision = decide(alone, view(seen(A, Role.MAIN, (), marker=MARKER), SYNC))
+    assert isinstance(decision, Event)
+    assert isinstance(decision.payload, RegistrationOpened)
+    assert decision.payload.main_pod == f"uid-{A}/0"
+    assert fold(alone, decision).registrations[0].main_pod == f"uid-{A}/0"

@@ -15,8 +15,7 @@ import trio
 from attrs import define, field, frozen
 
 from controller.errors import ControllerError
-from gateway import GatewayError, Upstream
-from statemachine.ids import Mode, Role
+from gateway import GatewayError
 from statemachine.invariants import InvariantViolated
 from statemachine.machine import IllegalTransition
 
@@ -25,8 +24,8 @@ from .caretaker import Caretaker
 from .cluster import Cluster
 from .dice import fixed
 from .injector import Injector
-from .memgraph import Memgraph
 from .plan import Fault, Plan
+from .progress import Progress
 from .relay import Outcome
 from .schedulers import Scheduler, by_kernel
 
@@ -36,13 +35,6 @@ START_LIMIT_S = 60.0
 PROGRESS_LIMIT_S = 120.0
 LOOK_S = 0.5
 TRACE_MAX = 20_000
-NOBODY_LEFT = (
-    ("main_lost", ""),
-    ("candidate_lost", ""),
-    ("decision_refused", "main_lost"),
-    ("decision_refused", "main_promoted"),
-)
-"""Entries that say who must come back: (trigger, what they are about)."""
 BUGS = (
     InvariantViolated,
     IllegalTransition,
@@ -87,9 +79,9 @@ class Director:
     cluster: Cluster
     injector: Injector
     caretaker: Caretaker
+    progress: Progress
     trace: list[str]
     skipped_s: float = 0.0
-    explained: str = ""
     armed: list[Fault] = field(factory=list)
     _seen_events: int = 0
     _event_at_s: float = 0.0
@@ -106,7 +98,7 @@ class Director:
 
     async def _tell_the_story(self) -> None:
         if not self.plan.is_early:
-            await self._until(self._is_serving, START_LIMIT_S, "never became OPERATIONAL")
+            await self._until(self.progress.is_serving, START_LIMIT_S, "never became OPERATIONAL")
         await self._suffer()
         await self._recover()
 
@@ -139,13 +131,13 @@ class Director:
         await self._raise_controllers()
         if dead:
             await self._until(
-                lambda: self._is_serving(dead) or self._explains(dead),
+                lambda: self.progress.is_whole(dead) or self.progress.explains(dead),
                 PROGRESS_LIMIT_S,
                 f"with {dead} dead for good it neither serves nor says why",
             )
             self._resurrect(dead)
         await self._until(
-            lambda: self._is_serving() or self._explains(""),
+            lambda: self.progress.is_whole() or self.progress.explains(""),
             PROGRESS_LIMIT_S,
             "healed, and it neither becomes OPERATIONAL nor says why",
         )
@@ -215,73 +207,7 @@ class Director:
         quiet_s = trio.current_time() - self._event_at_s
         if self.injector.active or quiet_s < SETTLED_S:
             return False
-        return quiet_s >= STALLED_S or self._is_serving()
-
-    def _is_serving(self, dead: str = "") -> bool:
-        """Every gateway leads to one main, clients are answered, and as many copies as there can
-        be are in the sync set."""
-        head, now_s = self.cluster.books.head, trio.current_time()
-        led_to = {_instance(g.writable()) for g in self.cluster.living_relays()}
-        if led_to != {head.get("main") or "?"}:
-            return False
-        if not any(now_s - client.last_ok_s < 1.0 for client in self.cluster.clients):
-            return False
-        eligible = {"memgraph-0", "memgraph-1"} - {dead}
-        up = all(i.is_up for i in self.cluster.instances.by_name.values() if i.name != dead)
-        return up and eligible <= set(head["sync"])
-
-    def _explains(self, dead: str) -> bool:
-        """Whether the ledger says why it does not serve, and the world agrees."""
-        books, instances = self.cluster.books, self.cluster.instances.by_name
-        head = books.head
-        holders = [
-            name
-            for name in head["sync"]
-            if name != dead
-            and not books.missing(instances[name].disk)
-            and name not in books.excused
-        ]
-        if not holders:
-            self.explained = "nobody left who holds everything"
-            is_told = any(self._last_said(*said) for said in NOBODY_LEFT)
-            return head["to"] == "FAILOVER" or is_told
-        is_unfenced = head["to"] == "FAILOVER" and self.plan.mode == "sync"
-        if is_unfenced and self._last_said("decision_refused", "main_fenced"):
-            self.explained = "SYNC: a person has to say that the node of the old main is dead"
-            return True
-        if dead == head.get("main") and self._has_no_fence(instances[dead]):
-            self.explained = "a person has to say that the node of a main without rows is dead"
-            is_told = self._last_said("decision_refused", "old_main_is_harmless")
-            return head["to"] == "FAILOVER" and is_told
-        if books.ledger.durability == "required" and dead in ("memgraph-0", "memgraph-1"):
-            self.explained = "durability is required, and one copy is dead"
-            return True
-        if self._last_said("decision_refused", "reset_ordered"):
-            self.explained = "a reset needs a person"
-            return True
-        return False
-
-    def _has_no_fence(self, old: Memgraph) -> bool:
-        """Whether a main that is dead for good was without what keeps it from committing alone: a
-        REPLICA by then, or without a STRICT_SYNC row that the ledger knows. That proof of the fence
-        is void then (S4), and the pod of a lost node looks alive until a person deletes it."""
-        known = self.cluster.books.ledger.open_names
-        rows = [r for r in old.rows.values() if r.mode is Mode.STRICT_SYNC and r.name in known]
-        return old.role is not Role.MAIN or not rows
-
-    def _last_said(self, trigger: str, about: str = "") -> bool:
-        """Whether an entry says so since there was a main last."""
-        for line in reversed(self.cluster.books.lines):
-            document = json.loads(line)
-            if document["on"] in ("main_promoted", "main_returned"):
-                return False
-            if document["on"] == trigger and about in json.dumps(document["data"]):
-                return True
-        return False
-
-
-def _instance(upstream: Upstream | None) -> str:
-    return upstream.instance if upstream else ""
+        return quiet_s >= STALLED_S or self.progress.is_serving()
 
 
 def run_plan(plan: Plan, scheduler: Scheduler = by_kernel) -> Verdict:
@@ -296,7 +222,8 @@ def run_plan(plan: Plan, scheduler: Scheduler = by_kernel) -> Verdict:
     with fixed(plan.seed) as dice, scheduler(plan.seed) as run:
         cluster = Cluster(dice, plan, note)
         injector = Injector(cluster)
-        director = Director(plan, cluster, injector, Caretaker(cluster, injector.people), trace)
+        caretaker = Caretaker(cluster, injector.people)
+        director = Director(plan, cluster, injector, caretaker, Progress(plan, cluster), trace)
         cluster.books.on_event = cluster.on_moment = director.on_moment
         times: list[float] = []
         with cluster.installed(), _without_collector():
@@ -358,7 +285,7 @@ def _verdict(plan: Plan, director: Director, failure: str, ran_s: float) -> Verd
         acked=len(books.acked),
         unknown=sum(c.counts[Outcome.UNKNOWN] for c in clients),
         losses_admitted=books.losses_admitted,
-        explained=director.explained,
+        explained=director.progress.explained,
         faults=director.injector.applied,
         changes=sum(d["on"] == "main_promoted" for d in documents),
         judged=director.cluster.rules.checks,
