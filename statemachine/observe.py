@@ -288,7 +288,7 @@ def _reset_step_ended(seen: InstanceView, ended: CommandEnded) -> InstanceView:
         case WriteResetToken(token=token):
             return change(seen, token_written=token)
         case WithdrawResetToken():
-            return change(seen, token_written=0)
+            return change(seen, token_written=0, restarted_for=0)
         case ReleaseCopies(tokens=tokens):
             return change(seen, released_written=tokens)
         case Restart(token=token):

@@ -55,7 +55,8 @@ def _owed(cluster: Cluster, view: View) -> Iterator[Command]:
     if cluster.phase is Phase.BOOTSTRAP:
         return
     is_changing = cluster.phase is Phase.FAILOVER or cluster.is_fresh
-    if view.is_blind or (is_changing and view.gateways_read_after < cluster.rw_closed_seq):
+    is_closed = not cluster.rw_open and view.gateways_read_after < cluster.rw_closed_seq
+    if view.is_blind or is_closed:
         yield ListGateways(cluster.rw_closed_seq, cluster.term)
     if is_changing:
         yield from _change_main(cluster, view)
@@ -151,10 +152,12 @@ def _registrations(cluster: Cluster, view: View, main: Instance) -> Iterator[Com
 
 def _may_drop(cluster: Cluster, view: View, main: Instance, name: str) -> bool:
     """DROP crashed a live main while a recovery of that replica was queued: only while nobody
-    writes, or on a row that has been unready for long (S8, L8)."""
-    if view.instance(main).unready_for_s(name, view.now_s) >= view.policy.row_settle_s:
-        return True
-    return not cluster.rw_open and gateways_have_cut(Situation(cluster, view, main)).ok
+    writes, or on a row that has been unready for long (S8, L8). While writes are closed it waits
+    until they are closed everywhere: a commit that waits for this very row would be acknowledged by
+    one copy alone, which `required` excludes."""
+    if not cluster.rw_open:
+        return gateways_have_cut(Situation(cluster, view, main)).ok
+    return view.instance(main).unready_for_s(name, view.now_s) >= view.policy.row_settle_s
 
 
 def _register(cluster: Cluster, view: View, main: Instance, r: Registration) -> Iterator[Command]:
@@ -183,16 +186,17 @@ def _wants_marker(cluster: Cluster, view: View, main: Instance, r: Registration)
 
 
 def _resets(cluster: Cluster, view: View) -> Iterator[Command]:
-    """The token first, then the pod, everything checked again before each; a token without an
-    order is withdrawn, for the init container would carry it out at any later start (S12)."""
+    """The token first, then the pod, everything checked again before each. A token without an
+    order is withdrawn, for the init container would carry it out at any later start; so is every
+    token while the main is not whole, for a pod takes its time to stop, and what it holds may be
+    all that is left (S12)."""
     orders = {r.instance: r.token for r in cluster.refused if r.token and r.term == cluster.term}
     is_well = _is_main_whole(cluster, view)
     for seen in view.instances:
         token = orders.get(seen.instance, 0)
-        if not token and seen.token_written != 0:
-            yield WithdrawResetToken(seen.instance, cluster.term)
-        elif not token or not is_well:
-            continue
+        if not token or not is_well:
+            if seen.token_written != 0:
+                yield WithdrawResetToken(seen.instance, cluster.term)
         elif seen.token_written != token:
             yield WriteResetToken(seen.instance, token, cluster.term)
         elif seen.restarted_for != token and _may_restart(cluster, seen.pod):

@@ -16,6 +16,7 @@ from statemachine import guards as g
 from statemachine.ids import Phase
 from statemachine.rule import ANY, B, D, F, O, Rule
 from statemachine.rules_asked import ASKED_RULES
+from statemachine.rules_refused import REFUSED_RULES
 
 RULES: tuple[Rule, ...] = (
     Rule("leader_elected", ANY, None, (g.reign_is_new,), "barrier: term + 1 before all else"),
@@ -260,30 +261,7 @@ RULES: tuple[Rule, ...] = (
     ),
     # -- the rest of what routing or an auditor needs
     Rule("readers_changed", (O, D), None, (), "replicas for the read-only gateways"),
-    Rule("instance_refused", (O, D), None, (), "its data are not accepted by the main"),
-    Rule(
-        "reset_ordered",
-        (O, D),
-        None,
-        (g.main_answers_as_main, g.subject_is_expendable, g.reset_is_allowed, g.reset_is_due),
-        "data set aside and rebuilt from the main",
-    ),
-    Rule(
-        "reset_ordered",
-        (O, D),
-        None,
-        (g.main_answers_as_main, g.subject_is_expendable, g.subject_stays),
-        "the same, asked for by a person",
-    ),
-    Rule("reset_cancelled", ANY, None, (), "void in any other term or circumstance"),
-    Rule("reset_done", (O, D), None, (g.subject_answers,), "it came back empty"),
-    Rule(
-        "copy_released",
-        (O,),
-        None,
-        (g.copy_is_old, g.loss_was_looked_at, g.redundancy_is_whole),
-        "what was set aside may be removed at the instance's next start",
-    ),
+    *REFUSED_RULES,
 )
 
 

@@ -140,8 +140,8 @@ def _readers(cluster: Cluster, view: View, main: Instance) -> Iterator[Wish]:
 
 
 def _resets(cluster: Cluster, view: View) -> Iterator[Wish]:
-    """Refused instances: order, cancel, finish."""
-    for refused in cluster.refused:
+    """Refused instances: order, cancel, finish; first those that may become main."""
+    for refused in sorted(cluster.refused, key=lambda r: r.instance not in view.policy.eligible):
         instance = refused.instance
         if refused.token and refused.term != cluster.term:
             reason = f"ordered in term {refused.term}, now it is {cluster.term}"

@@ -15,8 +15,24 @@ COMMANDS: tuple[Mutant, ...] = (
         "DROP on a young row",
         "S8",
         "plan.py",
-        "    return not cluster.rw_open and gateways_have_cut(Situation(cluster, view, main)).ok\n",
+        "    return view.instance(main).unready_for_s(name, view.now_s) >= "
+        "view.policy.row_settle_s\n",
         "    return True\n",
+    ),
+    core(
+        "DROP lets a write through that a gateway still waits for",
+        "S8",
+        "plan.py",
+        "        return gateways_have_cut(Situation(cluster, view, main)).ok\n",
+        "        return True\n",
+    ),
+    core(
+        "a leader lists the gateways in a change of main alone",
+        "S6",
+        "plan.py",
+        "    is_closed = not cluster.rw_open and view.gateways_read_after < "
+        "cluster.rw_closed_seq\n",
+        "    is_closed = is_changing and view.gateways_read_after < cluster.rw_closed_seq\n",
     ),
     core(
         "REGISTER of a silent target",
@@ -82,7 +98,7 @@ COMMANDS: tuple[Mutant, ...] = (
     core(
         "a member of the sync set is reset",
         "S12",
-        "guards/redundancy.py",
+        "guards/resets.py",
         "    ok = s.subject not in s.cluster.sync and s.subject != s.cluster.main\n",
         "    ok = s.subject is not None\n",
     ),
@@ -96,9 +112,30 @@ COMMANDS: tuple[Mutant, ...] = (
     core(
         "a reset whatever the verdict",
         "S12",
-        "guards/redundancy.py",
+        "guards/resets.py",
         '    ok = how == "always" or (how == "safe" and verdict == "none")\n',
         '    ok = how != "off"\n',
+    ),
+    core(
+        "everybody is reset at once while the main is alone",
+        "S12",
+        "rules_refused.py",
+        "            g.no_other_copy_is_on_its_way,\n",
+        "",
+    ),
+    core(
+        "a token stays where a lost main needs the copy",
+        "S12",
+        "plan.py",
+        "        if not token or not is_well:\n",
+        "        if not token:\n",
+    ),
+    core(
+        "a reset that was called off is never carried out",
+        "S12",
+        "observe.py",
+        "            return change(seen, token_written=0, restarted_for=0)\n",
+        "            return change(seen, token_written=0)\n",
     ),
     core(
         "a candidate with an open reset",
@@ -110,7 +147,7 @@ COMMANDS: tuple[Mutant, ...] = (
     core(
         "a copy goes without regard to redundancy",
         "S12",
-        "rules.py",
+        "rules_refused.py",
         "(g.copy_is_old, g.loss_was_looked_at, g.redundancy_is_whole),",
         "(g.copy_is_old, g.loss_was_looked_at),",
     ),
@@ -202,8 +239,8 @@ COMMANDS: tuple[Mutant, ...] = (
         "a token without an order stays",
         "S12",
         "plan.py",
-        "        if not token and seen.token_written != 0:\n",
-        "        if not token and seen.token_written == -1:\n",
+        "            if seen.token_written != 0:\n",
+        "            if token and seen.token_written != 0:\n",
     ),
     core(
         "joins before its token is withdrawn",

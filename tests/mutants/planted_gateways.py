@@ -36,9 +36,8 @@ GATEWAYS: tuple[Mutant, ...] = (
         "a leader whose watch hangs does not look for itself",
         "S6",
         "plan.py",
-        "    if view.is_blind or (is_changing and view.gateways_read_after "
-        "< cluster.rw_closed_seq):\n",
-        "    if is_changing and view.gateways_read_after < cluster.rw_closed_seq:\n",
+        "    if view.is_blind or is_closed:\n",
+        "    if is_closed:\n",
     ),
     core(
         "a leader that hears nobody loses the main by itself",

@@ -1,5 +1,6 @@
 """Registrations: which names are given up, and why."""
 
+import pytest
 from attrs import evolve
 from sights import (
     DEGRADED,
@@ -10,17 +11,18 @@ from sights import (
     B,
     decided,
     failing,
+    gateway,
     pod,
     row,
     seen,
     view,
 )
 
-from statemachine.commands import Drop
+from statemachine.commands import Drop, ListGateways
 from statemachine.decide import decide
 from statemachine.events import Event, RegistrationOpened, RegistrationRetired
 from statemachine.evolve import evolve as fold
-from statemachine.ids import Durability, Role, RowStatus, Term
+from statemachine.ids import Durability, Role, RowStatus, Seq, Term
 from statemachine.observations import Failure
 from statemachine.plan import plan
 from statemachine.view import InstanceView, Marker, View
@@ -103,3 +105,33 @@ def test_the_incarnation_of_the_main_is_noted_with_each_name() -> None:
     assert isinstance(decision.payload, RegistrationOpened)
     assert decision.payload.main_pod == f"uid-{A}/0"
     assert fold(alone, decision).registrations[0].main_pod == f"uid-{A}/0"
+
+
+RETIRED = evolve(REQUIRED, registrations=(), rw_closed_seq=Seq(50))
+LONG_UNREADY = seen(A, Role.MAIN, (INVALID,), unready_since_s=((NAME_B, NOW_S - 60),))
+
+
+@pytest.mark.parametrize("acked", [49, 50])
+def test_a_row_is_dropped_once_no_gateway_can_acknowledge(acked: int) -> None:
+    """A commit waits for this very row, and DROP lets it through: a gateway that has not closed yet
+    would acknowledge what one copy holds, which `required` excludes (seed 271320)."""
+    gateways = (gateway("controller-0"), gateway("controller-1", acked=acked))
+    what = view(LONG_UNREADY, SYNC, gateways=gateways, gateways_read_after=Seq(50))
+    is_dropped = Drop(A, NAME_B, RETIRED.term) in plan(RETIRED, what)
+    assert is_dropped is (acked == 50)
+
+
+def test_the_gateways_are_listed_whenever_writes_were_closed() -> None:
+    """Else nobody would know that they have, and the row would stay for ever."""
+    listed = ListGateways(Seq(50), RETIRED.term)
+    for read_after, is_owed in ((49, True), (50, False)):
+        what = view(LONG_UNREADY, SYNC, gateways_read_after=Seq(read_after))
+        assert (listed in plan(RETIRED, what)) is is_owed
+
+
+@pytest.mark.parametrize(("for_s", "is_dropped"), [(1.0, False), (6.0, True)])
+def test_a_young_row_is_not_dropped_under_writers(for_s: float, is_dropped: bool) -> None:
+    """A recovery of that replica may be queued, and DROP crashes the main then (L8)."""
+    open_ = evolve(DEGRADED, registrations=())
+    main = seen(A, Role.MAIN, (INVALID,), unready_since_s=((NAME_B, NOW_S - for_s),), marker=MARKER)
+    assert (Drop(A, NAME_B, open_.term) in plan(open_, view(main, SYNC))) is is_dropped

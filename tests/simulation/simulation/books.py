@@ -195,6 +195,8 @@ class Books:
         for text in self.ledger.wrong:
             self.violated(text)
         self.excused &= set(document["sync"])
+        if document["on"] == "main_appointed":
+            self.excused.discard(document["main"])  # nobody has written: it begins with nothing
         self.note(
             f"#{document['seq']} {document['on']} {document['from']} -> {document['to']} "
             f"term {document['term']}: {document['why']}"
