@@ -152,6 +152,21 @@ def test_a_refusal_amends_the_verdict(
     assert not room.books.unsaid
 
 
+@pytest.mark.parametrize("is_up", [False, True])
+def test_an_entry_of_the_moment_in_which_the_main_is_taken(
+    room: Room, is_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal was decided while another held everything; it says nothing of the main's end.
+    One that is up without its data is another matter."""
+    monkeypatch.setattr(books, "fold", lambda data: Ledger(Cluster(verdict="none")))
+    room.of[A].is_up = is_up
+    room.books.lost_disk(A)
+    room.of[A].disk.writes.discard(1)
+    room.entry("instance_refused", instance=B, name="b_g9", text="Error: 3")
+    said = [text for text in room.books.violations if "holds acknowledged write" in text]
+    assert bool(said) is is_up
+
+
 def test_two_branches(room: Room) -> None:
     """An instance acknowledges a write without holding an earlier acknowledged one."""
     room.of[B].disk.writes.discard(1)
@@ -203,6 +218,34 @@ def test_a_member_of_the_sync_set_without_the_write(room: Room) -> None:
     room.holds(A, 3)
     room.books.acknowledged(3, "client", room.of[A])
     assert "memgraph-1 of the sync set does not hold it" in room.books.violations[0]
+
+
+def test_what_a_person_accepted_is_not_held_against_the_candidate(room: Room) -> None:
+    """A forced candidate need not hold what is acknowledged until the gateways have cut; once it is
+    main its verdict has to say so, and the next attempt forgives nobody."""
+    room.entry("sync_lost", sync=(A,), name="b_g1", instance=B)
+    room.term += 1
+    room.entry("failover_forced", candidate=B, storage_uuid="s")
+    room.holds(A, 2)
+    room.books.acknowledged(2, "client", room.of[A])
+    assert not room.books.violations
+    room.term += 1
+    room.entry("candidate_lost", candidate=A)
+    room.holds(A, 3)
+    room.books.acknowledged(3, "client", room.of[A])
+    assert "memgraph-1 of the sync set does not hold it" in room.books.violations[0]
+
+
+def test_a_cluster_that_begins_anew_forgives_no_disk_of_before(room: Room) -> None:
+    """What was lost before anybody could write excuses nothing later."""
+    made = Room()
+    made.entry("main_appointed", sync=(A,), storage_uuid="s")
+    made.books.lost_disk(A)
+    made.entry("main_appointed", sync=(A,), storage_uuid="t")
+    assert A not in made.books.excused
+    room.books.lost_disk(A)
+    room.entry("readers_changed", readers=[])
+    assert A in room.books.excused
 
 
 def test_two_upstreams_in_one_term(room: Room) -> None:

@@ -98,6 +98,8 @@ class Books:
     def _check_member(self, member: Memgraph, write: int, main: Memgraph) -> None:
         if member is main or member.name in self.excused or write in member.disk.writes:
             return
+        if member.name == self.ledger.by_word:
+            return  # the person accepted what it lacks; the verdict of its promotion has to say so
         if write in main.finalize_lost:
             return  # the known hole (3.6a): it is prepared there, or was
         self.violated(
@@ -264,6 +266,8 @@ class Books:
         alone = {w for w in held if w not in main.disk.writes}
         self.unsaid -= alone
         told = fold(data).cluster.verdict
+        if self._was_taken_just_now(main, self.ledger.sync):
+            return  # what the entry was written by
         if alone and told in ("", "none"):
             self.violated(
                 f"{refused.name} is refused and holds {_some(alone)} alone, and the verdict is "

@@ -38,6 +38,7 @@ class Reading:
     is_observed: bool = False
     idle_since_s: float | None = None
     candidates: dict[int, str] = field(factory=dict)
+    by_word: str = ""  # the candidate that a person took for complete, while it is not main yet
     wrong: list[str] = field(factory=list)
 
     def take(self, line: Line) -> None:
@@ -95,6 +96,7 @@ class Reading:
             self.storage_uuid = self.storage_uuid or data["storage_uuid"]
         if on in OPENS_A_CHANGE or on == "candidate_lost":
             self.candidate = main if on == "renewal_started" else data["candidate"] or ""
+            self.by_word = self.candidate if on == "failover_forced" else ""
             self.fence = ""
             self._once_a_term()
         if on == "main_fenced":
@@ -102,7 +104,7 @@ class Reading:
         if on == "main_promoted":
             if self.candidate != data["main"]:
                 self.wrong.append(f"{data['main']} became main, candidate was {self.candidate!r}")
-            self.is_fresh, self.candidate, self.fence = False, "", ""
+            self.is_fresh, self.candidate, self.fence, self.by_word = False, "", "", ""
 
     def _once_a_term(self) -> None:
         known = self.candidates.setdefault(self.term, self.candidate)
