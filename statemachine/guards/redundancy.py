@@ -13,7 +13,8 @@ def carried_replicas(s: Situation) -> frozenset[Instance]:
 
 def proof_of_sync(s: Situation, name: str) -> bool:
     """Whether a marker went through while this name's row was in sync, and the replica's process
-    is the one that was there before the marker started (S3)."""
+    is the one that was there before the marker started, as far as the kubelet knows, too: its last
+    answer may be younger than its end (S3)."""
     cluster, view = s.cluster, s.view
     registration = cluster.registration(name)
     main = cluster.change.candidate if cluster.change else cluster.main
@@ -31,6 +32,7 @@ def proof_of_sync(s: Situation, name: str) -> bool:
         and answer.incarnation == dict(marker.incarnations).get(registration.instance)
         and answer.asked_at_s >= marker.at_s
         and view.is_answering(registration.instance)
+        and not view.instance(registration.instance).kubelet_says_gone
         and row.status in (RowStatus.READY, RowStatus.REPLICATING)
     )
 

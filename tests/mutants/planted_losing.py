@@ -184,6 +184,13 @@ LOSING: tuple[Mutant, ...] = (
         "    has_restarted = True\n",
     ),
     core(
+        "a replica joins after its pod has ended",
+        "S3",
+        "guards/redundancy.py",
+        "        and not view.instance(registration.instance).kubelet_says_gone\n",
+        "",
+    ),
+    core(
         "clients wait for a member whose disk is gone",
         "S10",
         "guards/fencing.py",

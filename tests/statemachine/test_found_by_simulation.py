@@ -13,6 +13,7 @@ from sights import (
     A,
     B,
     decided,
+    pod,
     promoted,
     seen,
     view,
@@ -23,8 +24,9 @@ from statemachine.commands import Mark, Promote
 from statemachine.events import CandidateLost, Event, FailoverForced
 from statemachine.evolve import evolve as fold
 from statemachine.facts import Situation
-from statemachine.guards import replica_is_usable
+from statemachine.guards import replica_is_usable, sync_is_proven
 from statemachine.ids import Incarnation, Instance, Phase, Role, Term
+from statemachine.observations import Container
 from statemachine.plan import plan
 from statemachine.view import Marker, View
 
@@ -99,3 +101,15 @@ def test_a_failover_that_is_forced_before_there_was_a_main_is_one_like_any_other
     assert not after.is_fresh
     lost = fold(after, Event(CandidateLost(None, "gone"), Phase.FAILOVER, Phase.DEGRADED, ""))
     assert not any(isinstance(c, Promote) for c in plan(lost, view(seen(A), SYNC, OTHER)))
+
+
+def test_a_replica_whose_pod_has_ended_does_not_join() -> None:
+    """Its last answer is younger than its end, and the pod that was being deleted is gone from the
+    list: what follows under its name may have an empty disk (S3; seed 284855)."""
+    carried = with_marker_of(3)
+    assert sync_is_proven(Situation(DEGRADED, carried, B, NAME_B)).ok
+    ended = evolve(SYNC, pod=None)
+    waiting = evolve(SYNC, pod=pod(B, container=Container.WAITING))
+    for gone in (ended, waiting):
+        sight = view(carried.instance(A), gone, OTHER)
+        assert not sync_is_proven(Situation(DEGRADED, sight, B, NAME_B)).ok
