@@ -136,14 +136,20 @@ def lost_its_copy(cluster: Cluster, view: View, instance: Instance) -> bool:
     return view.is_answering(instance) and uuid not in ("", cluster.storage_uuid)
 
 
-def is_safe_copy(cluster: Cluster, view: View, instance: Instance) -> bool:
-    """Whether a member of the sync set carries our storage of its own. REGISTER makes whoever
-    listens at the address carry it, also late and also one that came back without its disk: a
-    member that was given a name by a candidate and has restarted since may hold nothing, until a
+def may_be_refilled(cluster: Cluster, view: View, instance: Instance) -> bool:
+    """Whether a member of the sync set may carry our storage without its data. REGISTER makes
+    whoever listens at the address carry it, also late and also one that came back without its disk:
+    a member that was given a name by a candidate and has restarted since may hold nothing, until a
     marker goes through it (S10)."""
     was = dict(cluster.unproven_pods).get(instance, "")
-    is_its_own = not was or view.instance(instance).pod_incarnation == was
-    return is_ours(cluster, view, instance) and is_its_own
+    has_restarted = was not in ("", view.instance(instance).pod_incarnation)
+    return has_restarted and is_ours(cluster, view, instance)
+
+
+def is_usable(cluster: Cluster, view: View, instance: Instance) -> bool:
+    """Whether a member of the sync set answers, with our storage and its own data."""
+    is_its_own = is_ours(cluster, view, instance) and not may_be_refilled(cluster, view, instance)
+    return view.is_answering(instance) and is_its_own
 
 
 def is_empty(view: View, instance: Instance) -> bool:
@@ -161,7 +167,7 @@ def choose_candidate(cluster: Cluster, view: View) -> Instance | None:
 
     def rank(instance: Instance) -> tuple[bool, bool, bool, bool, str]:
         answers = view.is_answering(instance)
-        usable = answers and is_safe_copy(cluster, view, instance)
+        usable = is_usable(cluster, view, instance)
         leaves = is_leaving(view, instance) and not cluster.was_main_silent
         return (not usable, not answers, leaves, instance != cluster.main, instance)
 

@@ -189,7 +189,7 @@ def lost_candidate(cluster: Cluster, view: View) -> Iterator[Proposal]:
     if change is None or not cause:
         return
     others = cluster.sync - {change.candidate}
-    usable = sorted(i for i in others if view.is_answering(i) and f.is_safe_copy(cluster, view, i))
+    usable = sorted(i for i in others if f.is_usable(cluster, view, i))
     for other in usable[:1]:
         yield Proposal(e.CandidateLost(other, cause), cause, other)
     if not usable:
@@ -201,8 +201,7 @@ def _why_gone(cluster: Cluster, view: View, candidate: Instance) -> str:
     """ "" while it may still become main. One that came back with an empty disk never may (S10)."""
     if f.lost_its_copy(cluster, view, candidate):
         return f"{candidate} lost its copy"
-    may_be_empty = not f.is_safe_copy(cluster, view, candidate)
-    if may_be_empty and f.is_ours(cluster, view, candidate):
+    if f.may_be_refilled(cluster, view, candidate):
         return f"{candidate} restarted since it was registered: it may hold nothing"
     seen = view.instance(candidate)
     reached = any(state == "ok" for _, state in f.other_vantages(view, candidate))

@@ -82,11 +82,9 @@ def subject_is_ours(s: Situation) -> Fact:
 def subject_is_safe(s: Situation) -> Fact:
     """The instance carries the cluster's storage UUID, and not because a REGISTER gave it to a
     process that came back with an empty disk (S10)."""
-    is_safe = s.subject is not None and f.is_safe_copy(s.cluster, s.view, s.subject)
-    its_own = subject_is_ours(s)
-    if is_safe or not its_own.ok:
-        return its_own
-    return Fact(False, f"{s.subject} restarted since it was registered: it may hold nothing")
+    if s.subject is not None and f.may_be_refilled(s.cluster, s.view, s.subject):
+        return Fact(False, f"{s.subject} restarted since it was registered: it may hold nothing")
+    return subject_is_ours(s)
 
 
 def subject_is_ours_or_first(s: Situation) -> Fact:
@@ -105,11 +103,7 @@ def no_reset_is_open(s: Situation) -> Fact:
 
 def nobody_is_safe(s: Situation) -> Fact:
     """No member of the sync set can be reached and used."""
-    usable = [
-        i
-        for i in sorted(s.cluster.sync)
-        if s.view.is_answering(i) and f.is_safe_copy(s.cluster, s.view, i)
-    ]
+    usable = [i for i in sorted(s.cluster.sync) if f.is_usable(s.cluster, s.view, i)]
     return Fact(not usable, f"reachable: {', '.join(usable) or 'none'}", True)
 
 

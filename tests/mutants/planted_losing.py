@@ -152,8 +152,8 @@ LOSING: tuple[Mutant, ...] = (
         "a copy that restarted since its name was opened is taken for complete",
         "S10",
         "facts.py",
-        "    is_its_own = not was or view.instance(instance).pod_incarnation == was\n",
-        "    is_its_own = True\n",
+        "    return has_restarted and is_ours(cluster, view, instance)\n",
+        "    return False\n",
     ),
     core(
         "the names that a lost candidate gave are forgotten at the fence",
@@ -166,7 +166,7 @@ LOSING: tuple[Mutant, ...] = (
         "a candidate that may hold nothing is waited for without end",
         "S10",
         "proposals.py",
-        "    if may_be_empty and f.is_ours(cluster, view, candidate):\n",
+        "    if f.may_be_refilled(cluster, view, candidate):\n",
         "    if False:\n",
     ),
     core(

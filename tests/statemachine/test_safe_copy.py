@@ -27,7 +27,7 @@ from statemachine.commands import Register
 from statemachine.decide import decide
 from statemachine.events import CandidateLost, Event, FailoverForced, MainFenced, MainPromoted
 from statemachine.evolve import evolve as fold
-from statemachine.facts import is_safe_copy
+from statemachine.facts import is_usable
 from statemachine.ids import Instance, Phase, Role
 from statemachine.observations import Failure
 from statemachine.plan import plan
@@ -68,11 +68,11 @@ def test_a_name_that_was_opened_before_the_disk_was_lost_is_not_registered() -> 
 
 def test_a_copy_that_restarted_since_it_was_named_is_no_candidate() -> None:
     """It may be a process without data, which a late REGISTER reached."""
-    assert is_safe_copy(NAMED, view(seen(A)), A)
-    assert not is_safe_copy(NAMED, view(RESTARTED), A)
+    assert is_usable(NAMED, view(seen(A)), A)
+    assert not is_usable(NAMED, view(RESTARTED), A)
     lost = fold(NAMED, Event(CandidateLost(None, "gone"), F, D, ""))
     assert lost.is_main_lost
-    assert not is_safe_copy(lost, view(RESTARTED), A)
+    assert not is_usable(lost, view(RESTARTED), A)
     assert decided(lost, view(RESTARTED, SILENT, OTHER)) != "main_lost"
     assert decided(lost, view(RESTARTED, SYNC, OTHER)) == "main_lost"  # B is back
 
@@ -86,7 +86,7 @@ def test_a_copy_that_did_not_restart_follows_a_lost_candidate() -> None:
 def test_a_marker_proves_a_copy_that_restarted() -> None:
     """A joined copy may restart as often as it likes."""
     proven = evolve(NAMED, registrations=(joined(NAME_A, A),))
-    assert is_safe_copy(proven, view(RESTARTED), A)
+    assert is_usable(proven, view(RESTARTED), A)
 
 
 def test_the_names_of_a_lost_candidate_are_remembered_until_a_main_is_recorded() -> None:
@@ -94,8 +94,8 @@ def test_the_names_of_a_lost_candidate_are_remembered_until_a_main_is_recorded()
     second = fold(NAMED, Event(CandidateLost(A, "gone"), F, F, ""))
     fenced = fold(second, Event(MainFenced("demoted"), F, F, ""))
     assert fenced.change is not None
-    assert is_safe_copy(fenced, view(seen(A)), A)
-    assert not is_safe_copy(fenced, view(RESTARTED), A)
+    assert is_usable(fenced, view(seen(A)), A)
+    assert not is_usable(fenced, view(RESTARTED), A)
     assert decided(fenced, view(RESTARTED, SYNC, OTHER)) == "candidate_lost"
     was_promoted = seen(A, Role.MAIN, (), pod=pod(A, restarts=1))
     assert decided(fenced, view(promoted(was_promoted), SYNC, OTHER)) == "candidate_lost"
@@ -109,12 +109,12 @@ def test_a_person_decides_for_one_candidate_alone() -> None:
     was = evolve(FENCED, registrations=(joined(),), epoch_pods=((B, "uid-b/0"),))
     lost = evolve(was, phase=D, change=None, is_main_lost=True)
     forced = fold(lost, Event(FailoverForced(C, "storage-0", "asked", "", "r"), D, F, ""))
-    assert is_safe_copy(forced, view(SYNC, OTHER), B)
+    assert is_usable(forced, view(SYNC, OTHER), B)
     unproven = fold(NAMED, Event(CandidateLost(None, "gone"), F, D, ""))
     forced = fold(unproven, Event(FailoverForced(A, "storage-0", "asked", "", "r"), D, F, ""))
-    assert is_safe_copy(forced, view(RESTARTED), A)
+    assert is_usable(forced, view(RESTARTED), A)
     forced = fold(unproven, Event(FailoverForced(C, "storage-0", "asked", "", "r"), D, F, ""))
-    assert not is_safe_copy(forced, view(RESTARTED), A)
+    assert not is_usable(forced, view(RESTARTED), A)
 
 
 def test_the_names_of_joined_copies_end_with_the_fence() -> None:
