@@ -93,7 +93,9 @@ class Executor:
             if target in self._running or self._clock() < until_s or self._nursery is None:
                 continue
             self._running[target] = command
-            self._nursery.start_soon(self._carry_out, target, command)
+            started_s = self._clock()
+            self._report(CommandStarted(command, started_s))  # before anything else is decided
+            self._nursery.start_soon(self._carry_out, target, command, started_s)
 
     def next_due_s(self) -> float:
         """When the next pause is over; infinity when there is none. One that is over already waits
@@ -102,9 +104,7 @@ class Executor:
         coming = (until_s for until_s, _ in self._pauses.values() if until_s > now_s)
         return min(coming, default=float("inf"))
 
-    async def _carry_out(self, target: str, command: Command) -> None:
-        started_s = self._clock()
-        self._report(CommandStarted(command, started_s))
+    async def _carry_out(self, target: str, command: Command, started_s: float) -> None:
         ended = CommandEnded(command, started_s, Outcome.UNKNOWN, "cut short", None, started_s)
         try:
             with trio.move_on_after(COMMAND_TIMEOUT_S):

@@ -123,6 +123,9 @@ class Cluster:
     """And it may have gone on for a while, cut off from us, or its replicas were not seen to hold
     everything: until it is main again, it may hold an acknowledged write that no other member of
     the sync set has (S13)."""
+    is_fenced: bool = False
+    """An older main was proved to be harmless, and no main was given to clients since: whoever was
+    promoted meanwhile has acknowledged nothing (S4)."""
     rw_closed_seq: Seq = Seq(0)
     """Seq of the last event that closed RW: what gateways must have acknowledged."""
     sync: frozenset[Instance] = frozenset()

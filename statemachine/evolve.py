@@ -171,7 +171,9 @@ def _main_fenced(c: Cluster, p: e.MainFenced) -> Cluster:
     # every name dies here: the old main was demoted or is fenced, and a promotion starts with none
     was_behind = p.was_behind or (c.change is not None and c.change.was_behind)
     fenced = _edit_change(c, fence=p.proof, was_behind=was_behind)
-    return change(fenced, registrations=(), epoch_pods=c.unproven_pods)
+    # a person's word on the old main holds for his own attempt
+    is_proved = c.is_fenced or not (c.change and c.change.is_forced)
+    return change(fenced, registrations=(), epoch_pods=c.unproven_pods, is_fenced=is_proved)
 
 
 def _candidate_lost(c: Cluster, p: e.CandidateLost) -> Cluster:
@@ -208,6 +210,7 @@ def _main_promoted(c: Cluster, p: e.MainPromoted) -> Cluster:
         is_fresh=False,
         is_main_lost=False,
         was_main_silent=False,
+        is_fenced=False,
         rw_open=not alone_and_required,
         readers=c.readers - {p.main},
         change=None,
@@ -246,7 +249,7 @@ def _main_returned(c: Cluster, p: e.MainReturned) -> Cluster:
     term = next_term(c)
     alone_and_required = len(c.sync) == 1 and c.durability is Durability.REQUIRED
     back = change(c, term=term, main_term=term, is_main_lost=False, was_main_silent=False)
-    return change(back, rw_open=not alone_and_required)
+    return change(back, is_fenced=False, rw_open=not alone_and_required)
 
 
 def _readers_changed(c: Cluster, p: e.ReadersChanged) -> Cluster:

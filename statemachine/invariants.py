@@ -86,6 +86,11 @@ def no_writes_in_failover(before: Cluster, event: Event, after: Cluster) -> str:
     return "RW open in FAILOVER" if after.phase is Phase.FAILOVER and after.rw_open else ""
 
 
+def fences_end_with_writes(before: Cluster, event: Event, after: Cluster) -> str:
+    """S4: what a fence has proved is over once clients may write again."""
+    return "RW open behind a fence" if after.is_fenced and after.rw_open else ""
+
+
 def main_is_in_sync_set(before: Cluster, event: Event, after: Cluster) -> str:
     """S3: the main holds every acknowledged write."""
     return "" if after.main is None or after.main in after.sync else "main outside the sync set"
@@ -184,6 +189,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     promoted_is_the_candidate,
     change_exists_in_failover_only,
     no_writes_in_failover,
+    fences_end_with_writes,
     main_is_in_sync_set,
     operational_has_two_copies,
     sync_members_are_registered,

@@ -158,13 +158,19 @@ def _after_failure(seen: InstanceView, failed: ProbeFailed) -> Unsettled | None:
 def _pods_listed(view: View, listed: PodsListed) -> View:
     pods = {Instance(p.name): p for p in listed.instances}
     names = sorted({*pods, *(i.instance for i in view.instances)})
-    instances = tuple(_with_pod(view.instance(Instance(n)), pods.get(Instance(n))) for n in names)
+    seen = (view.instance(Instance(n)) for n in names)
+    instances = tuple(_with_pod(i, pods.get(i.instance), listed.at_s) for i in seen)
     return change(view, instances=instances, controllers=listed.controllers, pods_known=True)
 
 
-def _with_pod(seen: InstanceView, pod: PodFacts | None) -> InstanceView:
+def _with_pod(seen: InstanceView, pod: PodFacts | None, at_s: float) -> InstanceView:
     ended = seen.unsettled is not None and seen.unsettled.is_over(pod)
-    return change(seen, pod=pod, unsettled=None if ended else seen.unsettled)
+    told = change(seen, pod=pod, unsettled=None if ended else seen.unsettled)
+    was, now = ((i.pod_incarnation, i.kubelet_says_gone) for i in (seen, told))
+    is_first = seen.pod is None and seen.process_told_at_s == float("-inf")
+    if was == now or (is_first and not told.kubelet_says_gone):
+        return told  # nothing ended
+    return change(told, process_told_at_s=at_s)
 
 
 def _gateways_listed(view: View, listed: GatewaysListed) -> View:

@@ -229,7 +229,7 @@ RULES: tuple[Rule, ...] = (
         ),
         "a name that was never used; precedes REGISTER",
     ),
-    Rule("registration_retired", (O, D, F), None, (), "precedes DROP"),
+    Rule("registration_retired", (O, D, F), None, (g.register_has_ended,), "precedes DROP"),
     Rule(
         "sync_joined",
         (D, O),

@@ -23,7 +23,12 @@ REFUSED_RULES: tuple[Rule, ...] = (
         "reset_ordered",
         (O, D),
         None,
-        (g.main_answers_as_main, g.subject_is_expendable, g.subject_stays),
+        (
+            g.main_answers_as_main,
+            g.subject_is_expendable,
+            g.subject_stays,
+            g.register_has_ended,
+        ),
         "the same, asked for by a person",
     ),
     Rule("reset_cancelled", ANY, None, (), "void in any other term or circumstance"),

@@ -133,6 +133,7 @@ _FIELDS: dict[type[AttrsInstance], dict[str, Callable[[Any], Any]]] = {
         "rw_open": flag,
         "is_main_lost": flag,
         "was_main_silent": flag,
+        "is_fenced": flag,
         "rw_closed_seq": number,
         "sync": _set,
         "readers": _set,

@@ -95,6 +95,7 @@ class InstanceView:
 
     instance: Instance
     pod: PodFacts | None = None
+    process_told_at_s: float = float("-inf")  # last word of the kubelet that its process ended
     answer: ProbeAnswered | None = None
     failing_since_s: float | None = None  # when the first unanswered probe was sent
     failed_at_s: float | None = None  # when the last unanswered probe was sent

@@ -57,6 +57,8 @@ def fence_proof(s: Situation) -> str:
     old = view.instance(change.old_main)
     if old.kubelet_says_gone:
         return "dead"  # a writable comeback meets no gateway: they have cut, and verify anew (S7)
+    if s.cluster.is_fenced:
+        return "given to nobody since the last fence"  # an attempt of ours that failed
     if change.is_forced and old.failing_since_s is not None:
         return "accepted by a person"  # every gateway has cut; what the old main does is its own
     silent_s = view.now_s - (old.failing_since_s or view.now_s)

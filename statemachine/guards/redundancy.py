@@ -13,16 +13,17 @@ def carried_replicas(s: Situation) -> frozenset[Instance]:
 
 def proof_of_sync(s: Situation, name: str) -> bool:
     """Whether a marker went through while this name's row was in sync, and the replica's process
-    is the one that was there before the marker started, as far as the kubelet knows, too: its last
-    answer may be younger than its end (S3)."""
+    is the one that was there before the marker started. Its last answer has to be younger than the
+    kubelet's last word on it: else its end is known already (S3). An older word is not asked, for a
+    kubelet may be cut off from the API server while what it started serves."""
     cluster, view = s.cluster, s.view
     registration = cluster.registration(name)
     main = cluster.change.candidate if cluster.change else cluster.main
     if registration is None or main is None:
         return False
     marker = view.instance(main).marker
-    answer = view.instance(registration.instance).answer
-    row = view.instance(main).row(name)
+    replica = view.instance(registration.instance)
+    answer, row = replica.answer, view.instance(main).row(name)
     return (
         marker is not None
         and answer is not None
@@ -32,7 +33,8 @@ def proof_of_sync(s: Situation, name: str) -> bool:
         and answer.incarnation == dict(marker.incarnations).get(registration.instance)
         and answer.asked_at_s >= marker.at_s
         and view.is_answering(registration.instance)
-        and not view.instance(registration.instance).kubelet_says_gone
+        and replica.pod is not None
+        and answer.asked_at_s >= replica.process_told_at_s
         and row.status in (RowStatus.READY, RowStatus.REPLICATING)
     )
 
@@ -101,6 +103,13 @@ def epoch_has_a_commit(s: Situation) -> Fact:
     return Fact(
         not lacks, "no commit in this epoch yet" if lacks else "committed, or not alone", True
     )
+
+
+def register_has_ended(s: Situation) -> Fact:
+    """No REGISTER is on its way to the main: the row that it makes would be nobody's (S8)."""
+    since_s = s.view.registering_since_s
+    waits = f"REGISTER under way for {s.view.now_s - since_s:.1f} s" if since_s is not None else ""
+    return Fact(not waits, waits or "none under way", True)
 
 
 def replica_is_usable(s: Situation) -> Fact:

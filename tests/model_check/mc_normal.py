@@ -193,9 +193,16 @@ def _asked(i: InstanceView) -> float:
 def _pending(v: View, i: InstanceView) -> list[float]:
     """Times that the next answers have to be compared with."""
     found = [i.touched_at_s] if _asked(i) < i.touched_at_s else []
+    if _is_told_later(i):
+        found.append(i.process_told_at_s)
     if i.promotion is not None and _asked(i) < i.promotion.at_s:
         found.append(i.promotion.at_s)
     return found
+
+
+def _is_told_later(i: InstanceView) -> bool:
+    """Whether the kubelet's last word is younger than the answer; the first answer is younger."""
+    return i.answer is not None and _asked(i) < i.process_told_at_s
 
 
 def _pending_marker(v: View, i: InstanceView) -> list[float]:
@@ -230,6 +237,7 @@ def _normal_instance(v: View, i: InstanceView, ranks: Mapping[float, float]) -> 
         unready_since_s=tuple((name, BEFORE_S) for name, _ in i.unready_since_s),
         seen_replica_at_s=None,
         touched_at_s=ranks[i.touched_at_s] if _asked(i) < i.touched_at_s else NEVER_S,
+        process_told_at_s=ranks[i.process_told_at_s] if _is_told_later(i) else NEVER_S,
         unsettled=evolve(unsettled, since_s=LONG_AGO_S) if unsettled else None,
         reset_at_s=None,
         token_written=0 if v.policy.reset == "off" else i.token_written,

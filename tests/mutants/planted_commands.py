@@ -257,6 +257,27 @@ COMMANDS: tuple[Mutant, ...] = (
         "        if answer is not None:\n",
     ),
     core(
+        "a name is retired while its REGISTER is on its way",
+        "S8",
+        "rules.py",
+        'None, (g.register_has_ended,), "precedes DROP"',
+        'None, (), "precedes DROP"',
+    ),
+    core(
+        "a person's reset overtakes a REGISTER",
+        "S8",
+        "rules_refused.py",
+        "            g.register_has_ended,\n",
+        "",
+    ),
+    core(
+        "an old word of the kubelet keeps a replica out",
+        "S3",
+        "guards/redundancy.py",
+        "        and answer.asked_at_s >= replica.process_told_at_s\n",
+        "        and not replica.kubelet_says_gone\n",
+    ),
+    core(
         "a wrong mode stays",
         "scenario 33",
         "upkeep.py",

@@ -136,6 +136,27 @@ FENCING: tuple[Mutant, ...] = (
         '    return "complete by STRICT_SYNC"',
     ),
     core(
+        "what a fence proved outlives the next main",
+        "S4",
+        "evolve.py",
+        "        is_fenced=False,\n        rw_open=not alone_and_required,\n",
+        "        rw_open=not alone_and_required,\n",
+    ),
+    core(
+        "a person's word stays a proof",
+        "S4",
+        "evolve.py",
+        "    is_proved = c.is_fenced or not (c.change and c.change.is_forced)\n",
+        "    is_proved = True\n",
+    ),
+    core(
+        "a main that nobody met waits for a person",
+        "S4",
+        "guards/fencing.py",
+        "    if s.cluster.is_fenced:\n",
+        "    if False:\n",
+    ),
+    core(
         "STRICT_SYNC proof in a renewal",
         "S4",
         "guards/fencing.py",
@@ -239,8 +260,8 @@ FENCING: tuple[Mutant, ...] = (
         "names of the old epoch survive the fence",
         "S8",
         "evolve.py",
-        "    return change(fenced, registrations=(), epoch_pods=c.unproven_pods)\n",
-        "    return fenced\n",
+        "registrations=(), epoch_pods=c.unproven_pods, is_fenced=is_proved)\n",
+        "is_fenced=is_proved)\n",
     ),
     core(
         "a switchover to a replica that lags",

@@ -159,8 +159,8 @@ LOSING: tuple[Mutant, ...] = (
         "the names that a lost candidate gave are forgotten at the fence",
         "S10",
         "evolve.py",
-        "    return change(fenced, registrations=(), epoch_pods=c.unproven_pods)\n",
-        "    return change(fenced, registrations=(), epoch_pods=())\n",
+        "registrations=(), epoch_pods=c.unproven_pods, is_fenced=is_proved)\n",
+        "registrations=(), epoch_pods=(), is_fenced=is_proved)\n",
     ),
     core(
         "a candidate that may hold nothing is waited for without end",
@@ -187,7 +187,8 @@ LOSING: tuple[Mutant, ...] = (
         "a replica joins after its pod has ended",
         "S3",
         "guards/redundancy.py",
-        "        and not view.instance(registration.instance).kubelet_says_gone\n",
+        "        and replica.pod is not None\n"
+        "        and answer.asked_at_s >= replica.process_told_at_s\n",
         "",
     ),
     core(

@@ -12,6 +12,7 @@ from sights import (
     SYNC,
     A,
     B,
+    C,
     decided,
     pod,
     promoted,
@@ -26,7 +27,8 @@ from statemachine.evolve import evolve as fold
 from statemachine.facts import Situation
 from statemachine.guards import replica_is_usable, sync_is_proven
 from statemachine.ids import Incarnation, Instance, Phase, Role, Term
-from statemachine.observations import Container
+from statemachine.observations import Container, PodsListed
+from statemachine.observe import observe
 from statemachine.plan import plan
 from statemachine.view import Marker, View
 
@@ -108,8 +110,30 @@ def test_a_replica_whose_pod_has_ended_does_not_join() -> None:
     list: what follows under its name may have an empty disk (S3; seed 284855)."""
     carried = with_marker_of(3)
     assert sync_is_proven(Situation(DEGRADED, carried, B, NAME_B)).ok
-    ended = evolve(SYNC, pod=None)
-    waiting = evolve(SYNC, pod=pod(B, container=Container.WAITING))
-    for gone in (ended, waiting):
-        sight = view(carried.instance(A), gone, OTHER)
+    others = (pod(A), pod(C))
+    waiting = pod(B, container=Container.WAITING)
+    for left in (others, (*others, waiting)):
+        sight = observe(carried, PodsListed(NOW_S, left, ()))
         assert not sync_is_proven(Situation(DEGRADED, sight, B, NAME_B)).ok
+
+
+def test_a_replica_that_answers_joins_whatever_its_kubelet_said_before() -> None:
+    """Two losses of its node left the word "terminated" standing while it served, and nobody ever
+    waited for it again: under `required` no write went through (S3; seed 291770)."""
+    waiting = (pod(A), pod(B, container=Container.TERMINATED), pod(C))
+    told = observe(with_marker_of(3), PodsListed(NOW_S, waiting, ()))
+    assert not sync_is_proven(Situation(DEGRADED, told, B, NAME_B)).ok
+    assert SYNC.answer is not None
+    later_s = NOW_S + 0.2
+    again = observe(told, evolve(SYNC.answer, asked_at_s=later_s, at_s=later_s))
+    again = observe(again, PodsListed(later_s + 0.1, waiting, ()))
+    assert sync_is_proven(Situation(DEGRADED, again, B, NAME_B)).ok
+
+
+def test_a_name_is_not_retired_while_its_register_is_on_its_way() -> None:
+    """What it makes would be nobody's: a row for which writes wait (S8; seed 291201)."""
+    moved = evolve(SYNC, pod=pod(B, ip="10.0.0.99"))
+    sight = view(seen(A, Role.MAIN, (ROWS[1],)), moved, OTHER)
+    assert decided(DEGRADED, sight) == "registration_retired"
+    under_way = evolve(sight, registering_since_s=NOW_S - 0.1)
+    assert decided(DEGRADED, under_way) == ""

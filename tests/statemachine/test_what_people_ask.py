@@ -261,6 +261,14 @@ def test_reinit_goes_the_way_of_a_reset() -> None:
     assert WriteResetToken(C, after.seq, Term(3)) in plan(after, WELL)
 
 
+def test_reinit_waits_for_a_register_that_is_on_its_way() -> None:
+    """The row that it makes would be nobody's, and writes may wait for it (S8; seed 291201)."""
+    under_way = evolve(WELL, registering_since_s=NOW_S - 0.2)
+    assert decided(OPERATIONAL, asked("reinit", under_way, instance=C)) == ""
+    late = refusal(OPERATIONAL, asked("reinit", under_way, for_s=4, instance=C))
+    assert "register has ended: REGISTER under way for 0.2 s" in late
+
+
 def test_a_cooldown_stops_the_second_failover_until_a_person_has_looked() -> None:
     """What fails twice in a row may fail because of us; the main itself may always go on."""
     dead = failing(MAIN, Failure.REFUSED, 9, pod=pod(A, container=Container.TERMINATED))

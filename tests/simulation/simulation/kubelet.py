@@ -146,11 +146,13 @@ class Kubelet:
     async def _restart(self, pod: Pod, down_s: float) -> None:
         seen_s = min(down_s, 0.05 + self._dice.random())
         await trio.sleep(seen_s)
-        if pod.is_gone or pod.instance.name in self.stuck:
-            return
+        if pod.is_gone or pod.instance.name in self.stuck or pod.instance.is_up:
+            return  # a node that came back meanwhile has started it
         pod.state = "terminated"
         await self._report_later(pod)
         await trio.sleep(down_s - seen_s)
+        if pod.instance.is_up:
+            return
         pod.restarts += 1
         if not pod.is_deleting:
             await self._start_process(pod)

@@ -78,7 +78,8 @@ class Progress:
         if is_unfenced and self._last_said("decision_refused", "main_fenced"):
             self.explained = "SYNC: a person has to say that the node of the old main is dead"
             return True
-        if dead == head.get("main") and self._has_no_fence(instances[dead]):
+        is_unproved = dead == head.get("main") and not books.ledger.is_fenced
+        if is_unproved and self._has_no_fence(instances[dead]):
             self.explained = "a person has to say that the node of a main without rows is dead"
             is_told = self._last_said("decision_refused", "old_main_is_harmless")
             return head["to"] == "FAILOVER" and is_told

@@ -27,6 +27,8 @@ class Reading:
     closed_by_word_s: float | None = None  # when `required` met a main without a second copy
     leader: str = ""  # the pod
     is_fresh: bool = False
+    is_forced: bool = False  # the change under way: a person's word may stand for its fence
+    is_fenced: bool = False  # by proof, and nobody was given to clients since
     candidate: str = ""  # while the main changes, or a fresh one is to be promoted
     fence: str = ""
     fenced_term: int = 0  # nobody acknowledges in an older one
@@ -97,14 +99,18 @@ class Reading:
         if on in OPENS_A_CHANGE or on == "candidate_lost":
             self.candidate = main if on == "renewal_started" else data["candidate"] or ""
             self.by_word = self.candidate if on == "failover_forced" else ""
+            self.is_forced = on == "failover_forced" or (on == "candidate_lost" and self.is_forced)
             self.fence = ""
             self._once_a_term()
         if on == "main_fenced":
             self.fence, self.fenced_term = data["proof"], self.term
+            self.is_fenced = self.is_fenced or not self.is_forced
         if on == "main_promoted":
             if self.candidate != data["main"]:
                 self.wrong.append(f"{data['main']} became main, candidate was {self.candidate!r}")
             self.is_fresh, self.candidate, self.fence, self.by_word = False, "", "", ""
+        if on in ("main_promoted", "main_returned"):
+            self.is_fenced = False
 
     def _once_a_term(self) -> None:
         known = self.candidates.setdefault(self.term, self.candidate)
