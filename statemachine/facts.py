@@ -146,6 +146,11 @@ def may_be_refilled(cluster: Cluster, view: View, instance: Instance) -> bool:
     return has_restarted and is_ours(cluster, view, instance)
 
 
+def doubt_about(instance: Instance) -> str:
+    """What is said of one that may have been refilled."""
+    return f"{instance} restarted since it was registered: it may hold nothing"
+
+
 def is_usable(cluster: Cluster, view: View, instance: Instance) -> bool:
     """Whether a member of the sync set answers, with our storage and its own data."""
     is_its_own = is_ours(cluster, view, instance) and not may_be_refilled(cluster, view, instance)
@@ -163,13 +168,14 @@ def choose_candidate(cluster: Cluster, view: View) -> Instance | None:
     poisons no history, S2, S9), else a reachable member of the sync set, else any member (whose
     guards will say what is missing). One whose pod is being deleted comes behind those that stay,
     but not when it may hold a write that they lack: that is shared first. None: the sync set is
-    empty."""
+    empty. Where nobody is usable, one that a person could force comes before one without data."""
 
-    def rank(instance: Instance) -> tuple[bool, bool, bool, bool, str]:
+    def rank(instance: Instance) -> tuple[bool, bool, bool, bool, bool, str]:
         answers = view.is_answering(instance)
         usable = is_usable(cluster, view, instance)
+        is_gone = lost_its_copy(cluster, view, instance)
         leaves = is_leaving(view, instance) and not cluster.was_main_silent
-        return (not usable, not answers, leaves, instance != cluster.main, instance)
+        return (not usable, not answers, is_gone, leaves, instance != cluster.main, instance)
 
     members = sorted(cluster.sync, key=rank)
     return members[0] if members else None

@@ -100,10 +100,16 @@ def loss(cluster: Cluster, view: View) -> Iterator[Proposal]:
     lost = e.MainLost(candidate, evidence.cause, was_silent, int(view.wall_s), was_behind)
     yield Proposal(lost, evidence.cause, candidate)
     if not cluster.is_main_lost:
-        who = " or ".join(sorted(cluster.sync))
-        why = f"{evidence.cause}; nobody is safe: {who} must come back"
+        why = f"{evidence.cause}; nobody is safe: {_who_must_come_back(cluster, view)}"
         nobody = e.MainLost(None, evidence.cause, was_silent, int(view.wall_s), was_behind)
         yield Proposal(nobody, why, candidate)
+
+
+def _who_must_come_back(cluster: Cluster, view: View) -> str:
+    """Whose return would help; and of those that are there, why they do not."""
+    doubtful = (i for i in sorted(cluster.sync) if f.may_be_refilled(cluster, view, i))
+    told = "".join(f"; {f.doubt_about(i)}" for i in doubtful)
+    return f"{' or '.join(sorted(cluster.sync))} must come back{told}"
 
 
 def switchover(cluster: Cluster, view: View) -> Iterator[Proposal]:
@@ -193,8 +199,8 @@ def lost_candidate(cluster: Cluster, view: View) -> Iterator[Proposal]:
     for other in usable[:1]:
         yield Proposal(e.CandidateLost(other, cause), cause, other)
     if not usable:
-        who = " or ".join(sorted(cluster.sync))
-        yield Proposal(e.CandidateLost(None, cause), f"{cause}; {who} must come back")
+        who = _who_must_come_back(cluster, view)
+        yield Proposal(e.CandidateLost(None, cause), f"{cause}; {who}")
 
 
 def _why_gone(cluster: Cluster, view: View, candidate: Instance) -> str:
@@ -202,7 +208,7 @@ def _why_gone(cluster: Cluster, view: View, candidate: Instance) -> str:
     if f.lost_its_copy(cluster, view, candidate):
         return f"{candidate} lost its copy"
     if f.may_be_refilled(cluster, view, candidate):
-        return f"{candidate} restarted since it was registered: it may hold nothing"
+        return f.doubt_about(candidate)
     seen = view.instance(candidate)
     reached = any(state == "ok" for _, state in f.other_vantages(view, candidate))
     grace_s = view.policy.candidate_grace_s if reached else view.policy.main_grace_s

@@ -83,7 +83,7 @@ def subject_is_safe(s: Situation) -> Fact:
     """The instance carries the cluster's storage UUID, and not because a REGISTER gave it to a
     process that came back with an empty disk (S10)."""
     if s.subject is not None and f.may_be_refilled(s.cluster, s.view, s.subject):
-        return Fact(False, f"{s.subject} restarted since it was registered: it may hold nothing")
+        return Fact(False, f.doubt_about(s.subject))
     return subject_is_ours(s)
 
 

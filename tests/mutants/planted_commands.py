@@ -271,6 +271,13 @@ COMMANDS: tuple[Mutant, ...] = (
         "",
     ),
     core(
+        "nobody hears which copy could be forced",
+        "S10",
+        "facts.py",
+        "        return (not usable, not answers, is_gone, leaves,",
+        "        return (not usable, not answers, leaves,",
+    ),
+    core(
         "an old word of the kubelet keeps a replica out",
         "S3",
         "guards/redundancy.py",

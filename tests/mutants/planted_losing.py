@@ -267,8 +267,8 @@ LOSING: tuple[Mutant, ...] = (
         "the dead one is expected to answer as candidate",
         "S2",
         "facts.py",
-        "        return (not usable, not answers, leaves, instance != cluster.main, instance)\n",
-        "        return (leaves, instance != cluster.main, instance)\n",
+        "        return (not usable, not answers, is_gone, leaves, instance != cluster.main,",
+        "        return (leaves, instance != cluster.main,",
     ),
     pod(
         "a leader without memory restores an empty ledger",

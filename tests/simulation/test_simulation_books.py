@@ -57,9 +57,10 @@ class Room:
         self.entry("main_promoted", main=main, sync=sync, verdict=verdict)
 
     def leads(self, name: str, term: int) -> None:
-        """A gateway opens."""
+        """A gateway opens, and a client is led through it."""
         upstream = Upstream(name, 1, "10.0.0.1", 7687)
         self.books.opened("ctl-0", Route(term, (upstream,), ""))
+        self.books.led(name)
 
 
 @pytest.fixture

@@ -25,9 +25,16 @@ from sights import (
 from statemachine.cluster import Change
 from statemachine.commands import Register
 from statemachine.decide import decide
-from statemachine.events import CandidateLost, Event, FailoverForced, MainFenced, MainPromoted
+from statemachine.events import (
+    CandidateLost,
+    DecisionRefused,
+    Event,
+    FailoverForced,
+    MainFenced,
+    MainPromoted,
+)
 from statemachine.evolve import evolve as fold
-from statemachine.facts import is_usable
+from statemachine.facts import choose_candidate, is_usable
 from statemachine.ids import Instance, Phase, Role
 from statemachine.observations import Failure
 from statemachine.plan import plan
@@ -75,6 +82,23 @@ def test_a_copy_that_restarted_since_it_was_named_is_no_candidate() -> None:
     assert not is_usable(lost, view(RESTARTED), A)
     assert decided(lost, view(RESTARTED, SILENT, OTHER)) != "main_lost"
     assert decided(lost, view(RESTARTED, SYNC, OTHER)) == "main_lost"  # B is back
+
+
+def test_the_ledger_says_why_a_copy_that_is_there_does_not_help() -> None:
+    """The candidate came back with an empty disk, the other copy is there and not believed: a
+    person learns which one he could force (seed 301646)."""
+    wiped = seen(B, storage_uuid="storage-new", node_count=0)
+    sight = view(RESTARTED, wiped, OTHER)
+    closed = decide(NAMED, sight)
+    assert isinstance(closed, Event)
+    assert f"{A} restarted since it was registered: it may hold nothing" in closed.why
+    lost = fold(NAMED, closed)
+    assert choose_candidate(evolve(lost, main=B), sight) == A
+    said = decide(lost, sight)
+    assert isinstance(said, Event)
+    assert isinstance(said.payload, DecisionRefused)
+    assert said.payload.candidate == A
+    assert "it may hold nothing" in said.why
 
 
 def test_a_copy_that_did_not_restart_follows_a_lost_candidate() -> None:

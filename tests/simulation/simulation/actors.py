@@ -16,6 +16,7 @@ from trio._core import _run as trio_run
 from . import kernel
 
 _actor: ContextVar[str] = ContextVar("actor", default="")
+CATCHING_UP_S = 0.1  # what waited in sockets and queues is worked off by then
 
 
 def current_actor() -> str:
@@ -35,6 +36,12 @@ class Freezer:
         self._held: dict[str, list[tuple[trio.lowlevel.Task, Any]]] = {}
         self._thawed = trio.Event()
         self._is_over = False
+        self._thawed_at_s: dict[str, float] = {}
+
+    def catches_up(self, actor: str) -> bool:
+        """Whether it works off what came while it was held."""
+        since_s = trio.current_time() - self._thawed_at_s.get(actor, float("-inf"))
+        return since_s < CATCHING_UP_S
 
     def is_frozen(self, actor: str) -> bool:
         """Whether its tasks are held."""
@@ -47,6 +54,7 @@ class Freezer:
 
     def thaw(self, actor: str) -> None:
         """All that was due may run."""
+        self._thawed_at_s[actor] = trio.current_time()
         for task, value in self._held.pop(actor, []):
             trio.lowlevel.reschedule(task, value)
         self._thawed.set()

@@ -40,6 +40,7 @@ class Api:
 
     objects: dict[str, Json] = field(factory=dict)
     version: int = 0
+    under_way_s: float = 0.0  # how long the request that is carried out now was on its way
     compacted: int = 0
     changes: list[Change] = field(factory=list)
     subscriptions: list[Subscription] = field(factory=list)

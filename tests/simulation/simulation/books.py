@@ -135,6 +135,10 @@ class Books:
         if known != name:
             self.violated(f"two upstreams in term {route.term}: {known}, and {name} by {pod}")
         self.note(f"{pod} leads writes to {name} in term {route.term}")
+
+    def led(self, name: str) -> None:
+        """Clients get confirmed sessions for writes there. The route of a relay that thaws leads
+        nobody yet: it may be of long ago, and its end comes right behind it."""
         if not self.instances[name].is_up:
             return  # nobody is served there; what it acknowledges once it is back is looked at then
         uuid, ours = self.instances[name].disk.storage_uuid, self.ledger.storage_uuid

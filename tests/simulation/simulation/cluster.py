@@ -90,7 +90,12 @@ class Cluster:
         self.books = Books({}, note, moment_s=looks_s / (1.0 - DRIFT_MAX))
         self.kubelet.on_wipe = self.books.wiped
         self.api.on_write = self._on_write
-        self.rules = rules_of(self.books, relays=self.living_relays, holder=self.lease_holder)
+        self.rules = rules_of(
+            self.books,
+            relays=self.living_relays,
+            holder=self.lease_holder,
+            under_way_s=lambda: self.api.under_way_s,
+        )
         self.doors = Doors(self.books, self.names)
         self.links.on_sent, self.links.on_answered = self._on_sent, self.rules.answered
         self.instances.on_moment = lambda moment: self.on_moment(moment)
@@ -196,7 +201,13 @@ class Cluster:
         actor = f"{name}#{next(self._lives_begun)}"
         relay_actor = actor if self.dice.random() < 0.5 else f"{actor}/relay"
         relay = Relay(
-            name, relay_actor, self.instances, self.network, self.freezer, self.books.opened
+            name,
+            relay_actor,
+            self.instances,
+            self.network,
+            self.freezer,
+            self.books.opened,
+            self.books.led,
         )
         gateways = SimGateways(relay, actor, self.freezer, self.spawn)
         gateways.on_told = self.doors.told

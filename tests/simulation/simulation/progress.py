@@ -74,6 +74,9 @@ class Progress:
             self.explained = "nobody left who holds everything"
             is_told = any(self._last_said(*said) for said in NOBODY_LEFT)
             return head["to"] == "FAILOVER" or is_told
+        if all(self._is_doubted(name) for name in holders):
+            self.explained = "a person has to look at a copy that restarted in a change of main"
+            return True
         is_unfenced = head["to"] == "FAILOVER" and self.plan.mode == "sync"
         if is_unfenced and self._last_said("decision_refused", "main_fenced"):
             self.explained = "SYNC: a person has to say that the node of the old main is dead"
@@ -99,12 +102,18 @@ class Progress:
         rows = [r for r in old.rows.values() if r.mode is Mode.STRICT_SYNC and r.name in known]
         return old.role is not Role.MAIN or not rows
 
+    def _is_doubted(self, name: str) -> bool:
+        """Whether the ledger says that this one may have been refilled without its data (S10)."""
+        about = f"{name} restarted since it was registered"
+        triggers = ("main_lost", "candidate_lost", "decision_refused")
+        return any(self._last_said(trigger, about) for trigger in triggers)
+
     def _last_said(self, trigger: str, about: str = "") -> bool:
         """Whether an entry says so since there was a main last; a refusal is said once for as long
         as the phase lasts, whoever is main meanwhile."""
         for line in reversed(self.cluster.books.lines):
             document = json.loads(line)
-            if document["on"] == trigger and about in json.dumps(document["data"]):
+            if document["on"] == trigger and about in line:
                 return True
             is_of_a_main = document["on"] in ("main_promoted", "main_returned")
             is_of_a_phase = document["from"] != document["to"]

@@ -63,10 +63,11 @@ class Relay:
         network: Network,
         freezer: Freezer,
         on_open: Callable[[str, Route], None],
+        on_led: Callable[[str], None] = lambda name: None,
     ) -> None:
         self.pod, self.actor = pod, actor
         self._instances, self._network, self._freezer = instances, network, freezer
-        self._on_open = on_open
+        self._on_open, self._on_led = on_open, on_led
         self.on_wish: Callable[[Kind, Upstream], None] = lambda kind, upstream: None
         self.routes: dict[Kind, Route] = {}
         self.sessions: set[Session] = set()
@@ -111,6 +112,8 @@ class Relay:
         if route is not None and self.writable() is not None and route is not self._noted:
             self._noted = route
             self._on_open(self.pod, route)
+            if not self._freezer.catches_up(self.actor):
+                self._on_led(route.upstreams[0].instance)
 
     def _cut_all(self, sessions: Iterable[Session]) -> int:
         gone = list(sessions)
@@ -182,6 +185,7 @@ class Relay:
             await self._freezer.wait_thawed(self.actor)
             session = await self._dial(upstream)
             if session is not None and await self._confirmed(session):
+                self._on_led(upstream.instance)
                 return session
             await trio.sleep(0.05)
         return None
