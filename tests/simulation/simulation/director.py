@@ -126,8 +126,10 @@ class Director:
     async def _recover(self) -> None:
         dead = self.plan.dead
         if dead:
-            self._bury(dead)
+            self.cluster.dead_for_good.add(dead)
         self.injector.heal_all()
+        if dead:
+            self._bury(dead)  # last: the end of a fault gives a node back
         await self._raise_controllers()
         if dead:
             await self._until(
@@ -151,7 +153,6 @@ class Director:
                 self.cluster.start_controller(name)
 
     def _bury(self, name: str) -> None:
-        self.cluster.dead_for_good.add(name)
         if name in self.cluster.instances.by_name:
             self.cluster.kubelet.lose_node(name)
         else:
