@@ -95,7 +95,6 @@ class InstanceView:
 
     instance: Instance
     pod: PodFacts | None = None
-    process_told_at_s: float = float("-inf")  # last word of the kubelet that its process ended
     answer: ProbeAnswered | None = None
     failing_since_s: float | None = None  # when the first unanswered probe was sent
     failed_at_s: float | None = None  # when the last unanswered probe was sent
@@ -105,6 +104,7 @@ class InstanceView:
     is_behind: bool = False  # on a main: by its last answer some replica may miss a commit
     fell_silent: bool = False  # since it fails, some question got neither an answer nor a refusal
     seen_replica_at_s: float | None = None  # last answer as REPLICA
+    process_told_at_s: float = float("-inf")  # last word of the kubelet that its process ended
     touched_at_s: float = float("-inf")  # last end of a command here: older answers are stale
     unsettled: Unsettled | None = None
     promotion: Promotion | None = None
