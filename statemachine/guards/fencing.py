@@ -36,8 +36,9 @@ def drained_if_needed(s: Situation) -> Fact:
 
 
 def old_main_is_harmless(s: Situation) -> Fact:
-    """The old main is demoted, or the candidate holds everything by STRICT_SYNC: then the old main
-    cannot commit without it (S4). A renewal needs "demoted"."""
+    """The old main is demoted, dead, or was given to nobody since an older one was fenced; or the
+    candidate holds everything by STRICT_SYNC, and the old main cannot commit without it (S4). A
+    renewal needs "demoted"."""
     proof = fence_proof(s)
     hint = "the old main may still commit; is its node dead, delete its pod by force"
     return Fact(proof != "", proof or hint, True)
