@@ -73,6 +73,7 @@ def demoted_before_the_cut(patch: Patch) -> None:
 def any_storage_is_ours(patch: Patch) -> None:
     """S10: an instance's identity is not looked at."""
     patch(facts, "is_ours", lambda cluster, view, instance: True)
+    patch(facts, "lost_its_copy", lambda cluster, view, instance: False)
     before = facts.evidence_against_main
 
     def evidence(cluster: Cluster, view: View) -> Any:
