@@ -70,7 +70,7 @@ def _why_retire(cluster: Cluster, view: View, r: Registration, was_refused: bool
     if row is None or main is None:
         return ""
     settled = view.instance(main).unready_for_s(r.name, view.now_s) >= view.policy.row_settle_s
-    if row.status is RowStatus.ABSENT and settled and view.registering_since_s is None:
+    if row.status is RowStatus.ABSENT and settled:
         return f"{r.name} replicates nothing: its REGISTER failed, and nobody heard why"
     if row.status is RowStatus.INVALID and settled and _may_be_unknown_there(view, main, r):
         return f"{r.name} stays invalid since {main} restarted: its REGISTER was cut short"

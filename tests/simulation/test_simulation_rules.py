@@ -38,7 +38,13 @@ class Room:
         self.of = {name: Memgraph(Instance(name), peers, "10.0.0.1") for name in (A, B)}
         self.books, self.relay = Books(self.of, lambda text: None), Relay()
         relays = [self.relay]
-        self.rules = rules_of(self.books, relays=lambda: relays, holder=lambda: LEADER)
+        self.under_way_s = 0.0
+        self.rules = rules_of(
+            self.books,
+            relays=lambda: relays,
+            holder=lambda: LEADER,
+            under_way_s=lambda: self.under_way_s,
+        )
         self.says("leader_elected", "BOOTSTRAP", leader=f"{LEADER}/uid/1")
         self.says("main_appointed", "DEGRADED", storage_uuid="s")
         self.says("main_promoted", "DEGRADED", verdict="none")
@@ -192,6 +198,19 @@ async def test_a_main_that_nobody_promoted(autojump_clock: trio.abc.Clock) -> No
     room = Room()
     room.of[A].start()
     await trio.sleep(5)
+    room.rules.promoted(room.of[A])
+    assert "nobody promoted it" in room.said
+
+
+async def test_an_entry_is_judged_by_when_its_write_left(autojump_clock: trio.abc.Clock) -> None:
+    """What an API server carries out late says how it was then, and no more than that."""
+    room = Room()
+    room.of[A].start()
+    await trio.sleep(5)
+    room.under_way_s = 4.0
+    room.rules.promoted(room.of[A])
+    assert not room.said
+    room.under_way_s = 2.0
     room.rules.promoted(room.of[A])
     assert "nobody promoted it" in room.said
 

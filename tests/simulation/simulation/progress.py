@@ -106,14 +106,14 @@ class Progress:
         """Whether the ledger says that this one may have been refilled without its data (S10)."""
         about = f"{name} restarted since it was registered"
         triggers = ("main_lost", "candidate_lost", "decision_refused")
-        return any(self._last_said(trigger, about) for trigger in triggers)
+        return any(self._last_said(trigger, about, "why") for trigger in triggers)
 
-    def _last_said(self, trigger: str, about: str = "") -> bool:
+    def _last_said(self, trigger: str, about: str = "", where: str = "data") -> bool:
         """Whether an entry says so since there was a main last; a refusal is said once for as long
         as the phase lasts, whoever is main meanwhile."""
         for line in reversed(self.cluster.books.lines):
             document = json.loads(line)
-            if document["on"] == trigger and about in line:
+            if document["on"] == trigger and about in json.dumps(document[where]):
                 return True
             is_of_a_main = document["on"] in ("main_promoted", "main_returned")
             is_of_a_phase = document["from"] != document["to"]

@@ -63,7 +63,7 @@ class Relay:
         network: Network,
         freezer: Freezer,
         on_open: Callable[[str, Route], None],
-        on_led: Callable[[str], None] = lambda name: None,
+        on_led: Callable[[str], None],
     ) -> None:
         self.pod, self.actor = pod, actor
         self._instances, self._network, self._freezer = instances, network, freezer

@@ -33,6 +33,17 @@ class Trouble(Enum):
 
 
 @frozen
+class Asked:
+    """A request as it left its pod, and when."""
+
+    at_s: float
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: Json | None
+
+
+@frozen
 class ApiRoad:
     """The API server as all pods reach it; owned by the world."""
 
@@ -46,17 +57,10 @@ class ApiRoad:
     watch_lag_s: Callable[[str, str], float]  # (pod, path); infinity: blind
     on_executed: Callable[[str, str, str], None] = lambda *_: None  # (actor, method, path)
 
-    def execute(
-        self,
-        asked_at_s: float,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: Json | None,
-    ) -> Json:
-        """The API server carries out what was asked for then."""
-        self.api.under_way_s = trio.current_time() - asked_at_s
-        return self.api.execute(method, path, query, body)
+    def execute(self, asked: Asked) -> Json:
+        """The API server carries it out, now."""
+        self.api.under_way_s = trio.current_time() - asked.at_s
+        return self.api.execute(asked.method, asked.path, asked.query, asked.body)
 
     def client(self, pod: str) -> "SimTransport":
         """As this pod reaches it."""
@@ -79,21 +83,14 @@ class SimTransport:
         timeout_s: float = 5.0,
     ) -> Json:
         """See `Transport`."""
-        asked_at_s = trio.current_time()
+        asked = Asked(trio.current_time(), method, path, query or {}, body)
         with trio.move_on_after(timeout_s):
             await trio.sleep(self._road.latency_s())
-            return await self._carry_out(asked_at_s, method, path, query or {}, body)
+            return await self._carry_out(asked)
         raise _lost(method, f"no answer within {timeout_s}")
 
-    async def _carry_out(
-        self,
-        asked_at_s: float,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: Json | None,
-    ) -> Json:
-        road = self._road
+    async def _carry_out(self, asked: Asked) -> Json:
+        road, method, path, body = self._road, asked.method, asked.path, asked.body
         if road.is_dead(current_actor()) or not road.network.carries(self._pod, API):
             await trio.sleep_forever()
         trouble = road.trouble(self._pod, method, path)
@@ -107,32 +104,23 @@ class SimTransport:
             case Trouble.DROPPED:
                 await trio.sleep_forever()
             case Trouble.LATE:
-                road.spawn(self._later, asked_at_s, method, path, query, body)
+                road.spawn(self._later, asked)
                 await trio.sleep_forever()
-        answer = road.execute(asked_at_s, method, path, query, body)
+        answer = road.execute(asked)
         made = f"/{body['metadata']['name']}" if method == "POST" and body else ""
         road.on_executed(current_actor(), method, path + made)
         if trouble is Trouble.FAILED_LATE:
             raise refusal(504, method, path)
         if trouble is Trouble.DOUBLED and method in WRITES:
-            road.execute(
-                asked_at_s, method, path, query, body
-            )  # the second meets the first's version
+            road.execute(asked)  # the second meets the first's version
         if trouble is Trouble.UNANSWERED or not road.network.carries(API, self._pod):
             await trio.sleep_forever()
         return answer
 
-    async def _later(
-        self,
-        asked_at_s: float,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        body: Json | None,
-    ) -> None:
+    async def _later(self, asked: Asked) -> None:
         await trio.sleep(self._road.late_s())
         try:
-            self._road.execute(asked_at_s, method, path, query, body)
+            self._road.execute(asked)
         except ControllerError:
             return  # nobody is there to hear it
 
