@@ -107,6 +107,21 @@ async def test_a_broken_seal_tells_of_an_entry_that_nobody_here_holds(
     assert chronicle.unheld_seq == unheld_seq
 
 
+async def test_an_earlier_ledger_is_late_in_a_watch_and_cut_in_a_read() -> None:
+    """A backup that a hand put back carries the seal of its own time: only who remembers more can
+    tell, and a watch may simply show what was (S16)."""
+    backup = StoredLedger("uid", "9", WRITTEN.data, WRITTEN.annotations)
+    store = Store(StoredLedger("uid", "8", THIRD.data, THIRD.annotations))
+    chronicle = Chronicle(store, by="me")
+    await chronicle.read()
+    chronicle.take_picture(backup)
+    assert (chronicle.ledger, chronicle.trouble) == (THIRD, "")
+    store.stored = backup
+    await chronicle.read()
+    assert chronicle.ledger == THIRD
+    assert "its tail is cut: 2 of 3 entries" in chronicle.trouble
+
+
 async def test_a_write_of_unknown_outcome_is_restored_too() -> None:
     """Others may have seen it, and go by it, before a hand took it away: history does not go on
     without it (S1, S16)."""

@@ -19,6 +19,7 @@ from quick_pytest import run_pytest, warm_up
 PYTEST = ("pytest", "-q", "-x", "-p", "no:cacheprovider")
 UNASKED = ("tests/statemachine/test_diagram_current.py",)
 LIMIT_S = 900.0
+AGAIN_LIMIT_S = 150.0
 TESTS_FAILED = 1  # pytest's exit code; others mean that it could not run
 SEEDS, SEED_MINUTES = 100, 2.0
 LAYERS = ("tests", "model check", "simulation")
@@ -103,6 +104,17 @@ def command_for(check: str, layer: str) -> tuple[str, ...]:
         return (*PYTEST, check)
     seed = check.split(":")[0].removeprefix("seed ")
     return (sys.executable, "tests/mutants/hunt_seeds.py", "1", str(SEED_MINUTES), seed)
+
+
+def ask_again(known: Found, mutant: Mutant, tree: Path, *, forks: bool = False) -> tuple[int, str]:
+    """What the check on record says with the fault in: exit code, and what failed. If that check is
+    gone by now, the nearest tests are asked."""
+    nearest = (*PYTEST, *(mutant.nearest or mutant.tests))
+    with planted(mutant, tree):
+        code, said = run(command_for(known.check, known.layer), tree, AGAIN_LIMIT_S, forks=forks)
+        if code not in (0, TESTS_FAILED):
+            code, said = run(nearest, tree, AGAIN_LIMIT_S, forks=forks)
+    return code, said
 
 
 def hunt(mutant: Mutant, tree: Path, layers: Sequence[str] = LAYERS) -> Found:

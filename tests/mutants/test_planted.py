@@ -4,9 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hunting import PYTEST, TESTS_FAILED, command_for, run
+from hunting import TESTS_FAILED, ask_again
 from planted import MUTANTS
-from planting import ROOT, Mutant, copy_of_product, planted
+from planting import ROOT, Mutant, copy_of_product
 from recorded import PAGE, page, read_found
 
 A_RUN = 6  # faults that are planted anew in each run; which ones, the commit says
@@ -57,10 +57,5 @@ def test_some_are_planted_anew_and_are_caught_again(tree: Path, number: int) -> 
     """The check that stands in the table fails with the fault; if it is gone by now, another one of
     the nearest tests does."""
     mutant = of_this_commit()[number]
-    known = CAUGHT[mutant.name]
-    with planted(mutant, tree):
-        code, said = run(command_for(known.check, known.layer), tree, limit_s=120)
-        if code not in (0, TESTS_FAILED):
-            nearest = (*PYTEST, *(mutant.nearest or mutant.tests))
-            code, said = run(nearest, tree, limit_s=150)
+    code, said = ask_again(CAUGHT[mutant.name], mutant, tree)
     assert code == TESTS_FAILED, f"{mutant.name} is not caught any more: {said}"
