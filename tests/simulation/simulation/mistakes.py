@@ -346,5 +346,6 @@ MUTANTS: dict[str, Patch] = {
             (controller.gatekeeper, "route", _reads_from_all),
         )
     ),
+    "clocks whose rates are out of bounds": instead((world, "DRIFT_MAX", 0.5)),
     "a pause is not kept": instead((facts, "is_idle", lambda cluster, view: False)),
 }
