@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from simulation import books
 from simulation.books import GENESIS, Books
 from simulation.memgraph import Instances, Memgraph
@@ -15,7 +16,7 @@ from simulation.storage import Commit
 
 from gateway import Route, Upstream
 from statemachine.cluster import Cluster
-from statemachine.ids import Instance
+from statemachine.ids import Instance, Role
 from statemachine.ledger import Ledger
 
 A, B = "memgraph-0", "memgraph-1"
@@ -278,6 +279,26 @@ def test_a_main_whose_disk_is_taken_while_it_is_recorded(room: Room, is_up: bool
     room.promotes(B, "none")
     said = [text for text in room.books.violations if "became main without" in text]
     assert bool(said) is is_up
+
+
+@pytest.mark.parametrize("under_way_s", [1.0, 3.0])
+async def test_a_main_that_lost_its_disk_while_the_entry_was_on_its_way(
+    room: Room, under_way_s: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Whole when the leader wrote, and up again without its data when a slow API server carried
+    that out. One that was recorded after it had lost them is another matter."""
+    main = room.of[B]
+    room.books.under_way_s = lambda: under_way_s
+    main.start(guarded=False)
+    main.role = Role.MAIN
+    main.stop()
+    room.books.lost_disk(B)
+    main.lose_disk()
+    main.start()
+    await trio.sleep(2)
+    room.promotes(B, "none")
+    said = [text for text in room.books.violations if "became main without" in text]
+    assert bool(said) is (under_way_s < 2)
 
 
 def test_the_last_copy_is_wiped(room: Room) -> None:

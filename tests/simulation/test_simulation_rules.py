@@ -36,15 +36,11 @@ class Room:
     def __init__(self) -> None:
         peers = Instances(Network(), random.Random(1), lambda *_: None)
         self.of = {name: Memgraph(Instance(name), peers, "10.0.0.1") for name in (A, B)}
-        self.books, self.relay = Books(self.of, lambda text: None), Relay()
-        relays = [self.relay]
         self.under_way_s = 0.0
-        self.rules = rules_of(
-            self.books,
-            relays=lambda: relays,
-            holder=lambda: LEADER,
-            under_way_s=lambda: self.under_way_s,
-        )
+        self.books = Books(self.of, lambda text: None, lambda: self.under_way_s)
+        self.relay = Relay()
+        relays = [self.relay]
+        self.rules = rules_of(self.books, relays=lambda: relays, holder=lambda: LEADER)
         self.says("leader_elected", "BOOTSTRAP", leader=f"{LEADER}/uid/1")
         self.says("main_appointed", "DEGRADED", storage_uuid="s")
         self.says("main_promoted", "DEGRADED", verdict="none")

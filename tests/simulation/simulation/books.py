@@ -7,6 +7,7 @@ outcome promises nothing, and a refused one neither; only what was acknowledged 
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -33,10 +34,12 @@ class Violation(Exception):
 
 @define(eq=False)
 class Books:
-    """Owned by the world. `instances` by name."""
+    """Owned by the world. `instances` by name; `under_way_s()`: for how long the write that is
+    carried out now was on its way."""
 
     instances: dict[str, Memgraph]
     note: Callable[[str], None]
+    under_way_s: Callable[[], float] = lambda: 0.0
     acked: list[int] = field(factory=list)
     client_of: dict[int, str] = field(factory=dict)
     forgiven: set[int] = field(factory=set)  # missing, as a loss verdict has admitted
@@ -224,11 +227,16 @@ class Books:
 
     def _was_taken_just_now(self, main: Memgraph, sync: Collection[str]) -> bool:
         """Whether a fault took this main and its disk while it was being recorded: no answer could
-        have shown it, and nobody is led there. Another member holds everything, or it was whole
-        itself when it was taken as MAIN, and was not up again since."""
+        have shown it, and nobody is led there. It was whole itself when it was taken as MAIN, and
+        was not up again since, or is so only because the entry was long on its way; or another
+        member holds everything."""
+        taken = self._taken_whole.get(main.name, -1)
+        ended_s = main.ended_s.get(taken - 1, -math.inf)
+        if ended_s > -math.inf and ended_s >= trio.current_time() - self.under_way_s():
+            return True
         others = [self.instances[name] for name in sync if name != main.name]
         is_gone = not main.is_up and main.name in self.excused
-        was_whole = self._taken_whole.get(main.name) == main.process
+        was_whole = taken == main.process
         return is_gone and (was_whole or any(not self.missing(o.disk) for o in others))
 
     def _is_dead_hole(self, lost: set[int]) -> bool:

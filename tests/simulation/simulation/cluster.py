@@ -87,15 +87,11 @@ class Cluster:
         self.kubelet.may_stop = self._may_stop
         self.instances.crash = self.kubelet.crash
         looks_s = 2 * (shape.probe_interval_s + 1.25)  # as in `fresh_s`
-        self.books = Books({}, note, moment_s=looks_s / (1.0 - DRIFT_MAX))
+        moment_s = looks_s / (1.0 - DRIFT_MAX)
+        self.books = Books({}, note, lambda: self.api.under_way_s, moment_s=moment_s)
         self.kubelet.on_wipe = self.books.wiped
         self.api.on_write = self._on_write
-        self.rules = rules_of(
-            self.books,
-            relays=self.living_relays,
-            holder=self.lease_holder,
-            under_way_s=lambda: self.api.under_way_s,
-        )
+        self.rules = rules_of(self.books, relays=self.living_relays, holder=self.lease_holder)
         self.doors = Doors(self.books, self.names)
         self.links.on_sent, self.links.on_answered = self._on_sent, self.rules.answered
         self.instances.on_moment = lambda moment: self.on_moment(moment)

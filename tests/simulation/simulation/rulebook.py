@@ -38,13 +38,11 @@ class Order:
 
 @define(eq=False)
 class Rulebook:
-    """Owned by the world. `holder()`: the pod that the leader's Lease names; `under_way_s()`:
-    for how long the write that is carried out now was on its way."""
+    """Owned by the world. `holder()`: the pod that the leader's Lease names."""
 
     books: Books
     relays: Callable[[], list[Relay]]
     holder: Callable[[], str]
-    under_way_s: Callable[[], float] = lambda: 0.0
     deposed_at_s: float = float("-inf")  # when a hand took the leader's Lease last
     edited_at_s: float = float("-inf")  # when a hand edited the ledger last
     checks: int = 0
@@ -165,7 +163,7 @@ class Rulebook:
         """S11: the ledger says that this one is main, and pinned."""
         if not main.is_up or main.late_process == main.process:
             return
-        decided_at_s = trio.current_time() - self.under_way_s()
+        decided_at_s = trio.current_time() - self.books.under_way_s()
         is_old = decided_at_s - max(main.role_since_s, main.started_at_s) > COMEBACK_S
         if main.role is not Role.MAIN and is_old:
             self.books.violated(f"{main.name} is main by the ledger, and nobody promoted it")
