@@ -26,6 +26,12 @@ def test_nobody_and_the_unluckiest_are_told_apart() -> None:
     assert felt({}, 0.0, 2.0) == (2000, 2000)
 
 
+def test_the_longest_time_without_a_write_decides_what_is_kept() -> None:
+    """Whoever asks why a round was slow finds its logs (`--keep-slow`)."""
+    assert chapter().longest_write_gap_s == 0.0
+    assert chapter(*ROUNDS[:4]).longest_write_gap_s == 3.0
+
+
 def test_median_and_longest_of_each_kind_of_round() -> None:
     """Writes and reads, of everybody and of the unluckiest; rounds that were not done count not."""
     assert gaps([chapter(*ROUNDS[:2]), chapter(*ROUNDS[2:])]) == {

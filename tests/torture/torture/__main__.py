@@ -5,6 +5,7 @@ Exit codes: 0 nothing was found, 1 something was found, 2 wrong words.
 
 import argparse
 import json
+import math
 import random
 import signal
 import sys
@@ -47,7 +48,7 @@ class Task:
     end_s: float
     chapter_rounds: int
     pace_s: float
-    keeps_all: bool
+    keep_over_s: float
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -101,6 +102,13 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="logs, history and ledger of every sandbox, not only of those that failed",
     )
+    add(
+        "--keep-slow",
+        type=float,
+        default=math.inf,
+        metavar="SECONDS",
+        help="the same of sandboxes in which nobody could write for longer than that",
+    )
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="of the controllers")
     return made
 
@@ -124,7 +132,7 @@ def _task(given: argparse.Namespace, began_s: float) -> Task:
         end_s=began_s + (minutes * 60 if minutes is not None else 1e12),
         chapter_rounds=given.chapter,
         pace_s=given.pace,
-        keeps_all=given.keep,
+        keep_over_s=0.0 if given.keep else given.keep_slow,
     )
 
 
@@ -161,7 +169,7 @@ async def _run_chapters(task: Task, tell: Tell, chapters: list[Chapter]) -> None
         plan = _some(endless, count, task.end_s)
         seed = task.seed * 1000 + len(chapters)
         chapter = await run_chapter(
-            task.options, seed, plan, done, task.pace_s, tell, task.keeps_all
+            task.options, seed, plan, done, task.pace_s, tell, task.keep_over_s
         )
         chapters.append(chapter)
         done += max(len(chapter.rounds), 1)

@@ -6,6 +6,7 @@ a loss, and one that does not become whole again in time is a failure of its own
 """
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -82,6 +83,11 @@ class Chapter:
     looks: int = 0
     kept: str = ""
 
+    @property
+    def longest_write_gap_s(self) -> float:
+        """Of any round."""
+        return max((r.write_gap_ms for r in self.rounds), default=0) / 1000
+
 
 Plan = Iterator[Fault]
 
@@ -93,10 +99,10 @@ async def run_chapter(
     first: int,
     pace_s: float,
     tell: Tell,
-    keeps_all: bool = False,
+    keep_over_s: float = math.inf,
 ) -> Chapter:
-    """Everything from start to verdict. `first`: the number of its first round; `keeps_all`: logs,
-    history and ledger are kept although nothing was found."""
+    """Everything from start to verdict. `first`: the number of its first round. Logs, history and
+    ledger are kept of what failed, and where nobody could write for longer than `keep_over_s`."""
     chapter = Chapter(seed, Book(time.time() - time.monotonic()))
     async with open_sandbox(options) as sandbox:
         watcher = Watcher(sandbox)
@@ -109,10 +115,11 @@ async def run_chapter(
         except* trio.TooSlowError:
             chapter.problems.append(f"not whole again in time: {_state(sandbox)}")
         _judge_ledger(chapter, watcher)
-        if chapter.problems or keeps_all:
+        if chapter.problems or chapter.longest_write_gap_s > keep_over_s:
             chapter.kept = str(keep(sandbox, chapter.seed, watcher.ledger, chapter.problems))
+            tell(f"logs, history and ledger: {chapter.kept}")
         if chapter.problems:
-            tell(f"FAILED, kept in {chapter.kept}: {'; '.join(chapter.problems)}")
+            tell(f"FAILED: {'; '.join(chapter.problems)}")
     return chapter
 
 
