@@ -40,6 +40,7 @@ class Change:
     needs_drain: bool = False  # the marker has to go through the old main before it is demoted
     is_drained: bool = False
     fence: str = ""  # "" until main_fenced, then its proof
+    registered: frozenset[Instance] = frozenset()  # in the epoch that ends, whoever is up by now
 
     @property
     def may_leave_writes_behind(self) -> bool:
@@ -172,6 +173,13 @@ class Cluster:
         marker went through since: what they were then has to be what they are (S10)."""
         joined = {r.instance for r in self.registrations if r.is_joined}
         return tuple(pod for pod in self.epoch_pods if pod[0] in self.sync - joined)
+
+    @property
+    def registered(self) -> frozenset[Instance]:
+        """Who has got writes from the present main, or, while it changes, from the last one."""
+        before = self.change.registered if self.change else frozenset[Instance]()
+        named = {r.instance for r in self.registrations}
+        return before | named | {instance for instance, _ in self.epoch_pods}
 
     def registration_of(self, instance: Instance) -> Registration | None:
         """The present registration of this replica, if there is one."""

@@ -129,6 +129,7 @@ def _main_lost(c: Cluster, p: e.MainLost) -> Cluster:
         candidate=p.candidate,
         was_silent=silent,
         was_behind=p.was_behind,
+        registered=c.registered,
     )
     return change(after, change=moved, readers=c.readers - {p.candidate})
 
@@ -141,13 +142,19 @@ def _renewal_started(c: Cluster, p: e.RenewalStarted) -> Cluster:
         candidate=c.main,
         is_planned=True,
         needs_drain=p.needs_drain,
+        registered=c.registered,
     )
     return change(closed(c), term=next_term(c), change=moved, lagging=p.lagging)
 
 
 def _switchover_started(c: Cluster, p: e.SwitchoverStarted) -> Cluster:
     moved = Change(
-        cause=p.cause, old_main=c.main, candidate=p.candidate, is_planned=True, needs_drain=True
+        cause=p.cause,
+        old_main=c.main,
+        candidate=p.candidate,
+        is_planned=True,
+        needs_drain=True,
+        registered=c.registered,
     )
     readers = c.readers - {p.candidate}
     return change(closed(c), term=next_term(c), change=moved, readers=readers)
@@ -182,8 +189,9 @@ def _candidate_lost(c: Cluster, p: e.CandidateLost) -> Cluster:
     c = change(c, sync=_complete(c))
     if p.candidate is None:
         silent = c.change is not None and c.change.may_leave_writes_behind
+        owing = c.owing | c.registered if fenced else c.owing  # their names end here
         lost = change(c, is_main_lost=True, was_main_silent=c.was_main_silent or silent)
-        return change(lost, term=next_term(c), change=None, registrations=names)
+        return change(lost, term=next_term(c), change=None, registrations=names, owing=owing)
     c = closed(c)  # who reads from the next candidate has to let go of it, too (S14)
     after = change(c, term=next_term(c), readers=c.readers - {p.candidate}, registrations=names)
     return _edit_change(
@@ -231,10 +239,11 @@ def _is_drained(c: Cluster) -> bool:
 
 
 def _known(c: Cluster) -> frozenset[Instance]:
-    """Everybody who had data of this cluster when its main was changed."""
+    """Everybody who had data of this cluster when its main was changed, also who was away then."""
     old = c.change.old_main if c.change else None
     refused = {r.instance for r in c.refused}
-    return c.sync | c.readers | c.lagging | refused | ({old} if old else frozenset())
+    owners = c.sync | c.readers | c.lagging | c.registered | refused
+    return owners | ({old} if old else frozenset())
 
 
 def _still_refused(c: Cluster, main: Instance) -> tuple[Refused, ...]:

@@ -52,6 +52,7 @@ def _failover_forced(c: Cluster, p: e.FailoverForced) -> Cluster:
         is_forced=True,
         verdict=p.verdict,
         was_silent=True,
+        registered=c.registered,
     )
     return change(
         closed(c),

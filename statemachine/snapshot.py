@@ -179,6 +179,7 @@ _FIELDS: dict[type[AttrsInstance], dict[str, Callable[[Any], Any]]] = {
         "needs_drain": flag,
         "is_drained": flag,
         "fence": text,
+        "registered": _set,
     },
     Refused: {"instance": text, "term": number, "text": text, "token": number},
     SetAside: {

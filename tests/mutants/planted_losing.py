@@ -107,6 +107,27 @@ LOSING: tuple[Mutant, ...] = (
         "    owing = (frozenset() if _is_drained(c) else c.owing | _known(c)) - sync\n",
     ),
     core(
+        "who was away when the main died owes nothing",
+        "S13",
+        "evolve.py",
+        "    owners = c.sync | c.readers | c.lagging | c.registered | refused\n",
+        "    owners = c.sync | c.readers | c.lagging | refused\n",
+    ),
+    core(
+        "whose name was retired before the main died owes nothing",
+        "S13",
+        "cluster.py",
+        "        return before | named | {instance for instance, _ in self.epoch_pods}\n",
+        "        return before | named\n",
+    ),
+    core(
+        "the names that end with a lost candidate are forgotten",
+        "S13",
+        "evolve.py",
+        "        owing = c.owing | c.registered if fenced else c.owing  # their names end here\n",
+        "        owing = c.owing\n",
+    ),
+    core(
         "nobody remembers that the lost main was cut off",
         "S13",
         "evolve.py",

@@ -3,7 +3,7 @@ however many drained changes come in between (S12, S13)."""
 
 import pytest
 from attrs import evolve
-from sights import FAILOVER, FENCED, WELL, A, B, C, joined
+from sights import FAILOVER, FENCED, NAME_C, OPERATIONAL, STORAGE, WELL, A, B, C, joined
 
 from statemachine import events as e
 from statemachine.cluster import Change, Cluster
@@ -43,6 +43,41 @@ def refused(cluster: Cluster) -> Cluster:
 def test_who_was_main_owes() -> None:
     """And whoever else had data of this cluster."""
     assert failed_over().owing == {A, C}
+
+
+AWAY = after(OPERATIONAL, e.ReadersChanged(frozenset({B})))
+"""C got every write so far, and nobody reads from it now."""
+
+
+def died(cluster: Cluster) -> Cluster:
+    """The main is gone, and fenced."""
+    lost = after(cluster, e.MainLost(B, "dead", was_silent=False), Phase.FAILOVER)
+    return after(lost, e.MainFenced("dead"))
+
+
+@pytest.mark.parametrize("is_retired", [False, True])
+def test_a_replica_that_was_away_when_the_main_died_owes(is_retired: bool) -> None:
+    """It may hold what its main acknowledged last, and the renewals until it is back say nothing of
+    that; its data would be set aside, and removed in the end, without a person."""
+    away = evolve(AWAY, epoch_pods=((B, "uid-b/0"), (C, "uid-c/0")))
+    if is_retired:
+        away = after(away, e.RegistrationRetired(NAME_C, C, "its pod moved"))
+    moved = after(died(away), e.MainPromoted(B, frozenset(), "none"), Phase.DEGRADED)
+    assert C in moved.owing
+    refusal = e.InstanceRefused(C, "memgraph_2_g9", "Error: 3")
+    back = after(renewed(moved), refusal)
+    assert back.verdict == f"{SAID}: {C} may hold what {B} does not"
+    assert not reset_is_allowed(Situation(back, WELL, C)).ok
+
+
+def test_who_was_away_owes_also_after_a_second_attempt() -> None:
+    """The names ended with the first candidate, or a person named another one."""
+    lost = after(died(AWAY), e.CandidateLost(None, "dead"), Phase.DEGRADED)
+    again = after(lost, e.MainLost(B, "back", was_silent=False), Phase.FAILOVER)
+    forced = after(died(AWAY), e.FailoverForced(B, STORAGE, "asked", "unknown", "1"))
+    for attempt in (again, forced):
+        fenced = after(attempt, e.MainFenced("dead"))
+        assert C in after(fenced, e.MainPromoted(B, frozenset(), "none"), Phase.DEGRADED).owing
 
 
 def test_an_old_main_amends_the_verdict_also_after_a_renewal() -> None:
