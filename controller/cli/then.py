@@ -78,7 +78,7 @@ def _known(c: Cluster, looked: Looked) -> Document:
         "readers": sorted(c.readers),
         "writes": {"open": not why_closed, "why_closed": why_closed},
         "durability": c.durability.value,
-        "change": asdict(change) if change else None,
+        "change": asdict(change, value_serializer=_plain) if change else None,
         "registrations": [asdict(r, value_serializer=_plain) for r in c.registrations],
         "refused": [asdict(r) for r in c.refused],
         "pause": asdict(c.pause) if c.pause else None,
@@ -91,7 +91,7 @@ def _known(c: Cluster, looked: Looked) -> Document:
 
 
 def _plain(instance: Any, attribute: Any, value: Any) -> Any:
-    return getattr(value, "value", value)
+    return sorted(value) if isinstance(value, frozenset) else getattr(value, "value", value)
 
 
 def _entry(entry: Document) -> Document:

@@ -227,6 +227,7 @@ async def test_what_was_known_at_a_time(world: World) -> None:
     assert document["next"]["seq"] == 5
     assert document["phase"] == "FAILOVER"
     assert document["change"]["candidate"] == "memgraph-1"
+    assert document["change"]["registered"] == ["memgraph-1"]
     assert document["writes"] == {
         "open": False,
         "why_closed": "the main changes: memgraph-1 is candidate",
