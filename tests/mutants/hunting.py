@@ -19,7 +19,7 @@ from quick_pytest import run_pytest, warm_up
 PYTEST = ("pytest", "-q", "-x", "-p", "no:cacheprovider")
 UNASKED = ("tests/statemachine/test_diagram_current.py",)
 LIMIT_S = 900.0
-AGAIN_LIMIT_S = 150.0
+AGAIN_LIMIT_S, NEAREST_LIMIT_S = 120.0, 150.0
 TESTS_FAILED = 1  # pytest's exit code; others mean that it could not run
 SEEDS, SEED_MINUTES = 100, 2.0
 LAYERS = ("tests", "model check", "simulation")
@@ -113,7 +113,7 @@ def ask_again(known: Found, mutant: Mutant, tree: Path, *, forks: bool = False) 
     with planted(mutant, tree):
         code, said = run(command_for(known.check, known.layer), tree, AGAIN_LIMIT_S, forks=forks)
         if code not in (0, TESTS_FAILED):
-            code, said = run(nearest, tree, AGAIN_LIMIT_S, forks=forks)
+            code, said = run(nearest, tree, NEAREST_LIMIT_S, forks=forks)
     return code, said
 
 

@@ -23,7 +23,7 @@ until one notices: the tests of the room, the model check of the small worlds, t
 simulated seeds of {minutes:g} minutes. A check counts only if it passes again once the fault is
 taken out. Tests that compare a generated page with the code are not asked. CI plants some of them
 in each commit, others in the next, and demands that the check that stands here still fails;
-`./scripts/mutants --again` demands it of all of them, in a quarter of an hour. Seconds are of a
+`./scripts/mutants --again` demands it of all of them, in some twenty minutes. Seconds are of a
 machine that was busy with other work.
 
 {summary}

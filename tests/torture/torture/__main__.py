@@ -132,7 +132,7 @@ def _task(given: argparse.Namespace, began_s: float) -> Task:
         end_s=began_s + (minutes * 60 if minutes is not None else 1e12),
         chapter_rounds=given.chapter,
         pace_s=given.pace,
-        keep_over_s=0.0 if given.keep else given.keep_slow,
+        keep_over_s=-math.inf if given.keep else given.keep_slow,
     )
 
 
